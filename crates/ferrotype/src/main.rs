@@ -1,2 +1,34 @@
-//! stub
-fn main() {}
+//! Ferrotype: from a folder of images to a monitored prediction service.
+
+mod cli;
+mod commands;
+mod context;
+mod failure;
+mod interrupt;
+mod logging;
+mod output;
+mod project;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::output::Printer;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.verbosity());
+    logging::start(&printer);
+    match run(cli, printer.clone()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&printer, &error),
+    }
+}
+
+/// Finds the project and runs the one command that was asked for.
+fn run(cli: Cli, printer: Printer) -> anyhow::Result<()> {
+    let context = Context::new(printer, cli.project.as_deref())?;
+    commands::run(cli.command, &context)
+}
