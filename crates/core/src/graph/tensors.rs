@@ -1,0 +1,147 @@
+//! The named tensors of a graph: what a checkpoint holds.
+
+use super::shapes::element_count;
+use super::{Graph, GraphError, Op};
+
+/// What a tensor is to its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TensorRole {
+    /// The weight of a convolution or a linear layer.
+    Weight,
+    /// The bias of a convolution or a linear layer.
+    Bias,
+    /// The scale of a normalisation.
+    NormWeight,
+    /// The shift of a normalisation.
+    NormBias,
+    /// Running mean of a normalisation; not fitted by gradients.
+    RunningMean,
+    /// Running variance (unbiased) of a normalisation; not fitted by gradients.
+    RunningVar,
+}
+
+impl TensorRole {
+    /// Whether gradients change it; running statistics are buffers.
+    pub const fn is_trained(self) -> bool {
+        !matches!(self, Self::RunningMean | Self::RunningVar)
+    }
+
+    /// Whether weight decay applies: to weights, not to biases and normalisation.
+    pub const fn decays(self) -> bool {
+        matches!(self, Self::Weight)
+    }
+
+    /// PyTorch's name of it inside its layer.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Weight | Self::NormWeight => "weight",
+            Self::Bias | Self::NormBias => "bias",
+            Self::RunningMean => "running_mean",
+            Self::RunningVar => "running_var",
+        }
+    }
+}
+
+/// A named tensor of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Position of its layer in [`Graph::layers`].
+    pub layer: usize,
+    /// Full name, `conv1.weight`.
+    pub name: String,
+    /// What it is to its layer.
+    pub role: TensorRole,
+    /// Shape, as PyTorch has it.
+    pub shape: Vec<usize>,
+}
+
+impl TensorSpec {
+    /// How many numbers it holds.
+    pub fn element_count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Graph {
+    /// All tensors of the graph in execution order, each layer's in PyTorch's order.
+    ///
+    /// # Errors
+    /// The graph does not pass [`Graph::shapes`].
+    pub fn tensors(&self) -> Result<Vec<TensorSpec>, GraphError> {
+        let infos = self.shapes()?;
+        let shape_of = |name: &str| {
+            infos
+                .iter()
+                .find(|info| info.name == name)
+                .map_or(self.input.as_slice(), |info| info.output_shape.as_slice())
+        };
+        let mut specs = Vec::new();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let input = self
+                .inputs_of(index)
+                .first()
+                .map_or(&[][..], |name| shape_of(name));
+            for (role, shape) in layer_tensors(&layer.op, input) {
+                specs.push(TensorSpec {
+                    layer: index,
+                    name: format!("{}.{}", layer.name, role.suffix()),
+                    role,
+                    shape,
+                });
+            }
+        }
+        Ok(specs)
+    }
+}
+
+/// Role and shape of each tensor of a layer that reads `input` (without the batch).
+fn layer_tensors(op: &Op, input: &[usize]) -> Vec<(TensorRole, Vec<usize>)> {
+    let channels = input.first().copied().unwrap_or_default();
+    match op {
+        Op::Conv2d {
+            out_channels,
+            kernel,
+            groups,
+            bias,
+            ..
+        } => {
+            let weight = vec![
+                *out_channels,
+                channels / groups,
+                kernel.height,
+                kernel.width,
+            ];
+            with_bias(weight, *out_channels, *bias)
+        }
+        Op::Linear { out_features, bias } => {
+            with_bias(vec![*out_features, channels], *out_features, *bias)
+        }
+        Op::BatchNorm2d { .. } => [
+            TensorRole::NormWeight,
+            TensorRole::NormBias,
+            TensorRole::RunningMean,
+            TensorRole::RunningVar,
+        ]
+        .map(|role| (role, vec![channels]))
+        .to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn with_bias(weight: Vec<usize>, outputs: usize, bias: bool) -> Vec<(TensorRole, Vec<usize>)> {
+    let mut tensors = vec![(TensorRole::Weight, weight)];
+    if bias {
+        tensors.push((TensorRole::Bias, vec![outputs]));
+    }
+    tensors
+}
+
+/// How many numbers training fits in a layer that reads `input`.
+pub(super) fn parameter_count(op: &Op, input: &[usize]) -> u64 {
+    layer_tensors(op, input)
+        .iter()
+        .filter(|(role, _)| role.is_trained())
+        .map(|(_, shape)| element_count(shape))
+        .fold(0, u64::saturating_add)
+}
