@@ -1,0 +1,158 @@
+//! The packages of the workspace and below it, as `cargo metadata` tells them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A package, ours or not.
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) licence: Option<String>,
+    pub(super) manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+/// A line of a manifest's dependency tables.
+struct Dependency {
+    name: String,
+    is_for_tests: bool,
+}
+
+impl Package {
+    /// The name without `ferrotype-`.
+    pub(super) fn short_name(&self) -> &str {
+        self.name.strip_prefix("ferrotype-").unwrap_or(&self.name)
+    }
+
+    /// The names of all direct dependencies, those of the tests too.
+    pub(super) fn dependency_names(&self) -> impl Iterator<Item = &str> {
+        self.dependencies.iter().map(|used| used.name.as_str())
+    }
+
+    /// The short names of the workspace's crates that it depends on outside of tests.
+    pub(super) fn normal_dependencies_in_workspace(&self) -> impl Iterator<Item = String> {
+        self.dependencies
+            .iter()
+            .filter(|used| !used.is_for_tests)
+            .filter_map(|used| used.name.strip_prefix("ferrotype-"))
+            .map(str::to_string)
+    }
+}
+
+/// All packages, and who depends on whom on this platform with the default features.
+pub(super) struct Packages {
+    packages: BTreeMap<String, Package>,
+    members: Vec<String>,
+    /// Package id → ids of what it depends on outside of tests.
+    edges: BTreeMap<String, Vec<String>>,
+}
+
+impl Packages {
+    /// Asks cargo. Offline, as everything has been fetched for building this test.
+    pub(super) fn load() -> Self {
+        let platform = format!("--filter-platform={}", host());
+        let arguments = [
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--offline",
+            &platform,
+        ];
+        let output = Command::new(env!("CARGO"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Self::read(&serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    fn read(metadata: &Value) -> Self {
+        let packages = array(&metadata["packages"])
+            .map(|package| (text(&package["id"]), read_package(package)))
+            .collect();
+        let members = array(&metadata["workspace_members"]).map(text).collect();
+        let edges = array(&metadata["resolve"]["nodes"])
+            .map(|node| {
+                let used = array(&node["deps"])
+                    .filter(|used| array(&used["dep_kinds"]).any(|kind| kind["kind"] != "dev"))
+                    .map(|used| text(&used["pkg"]))
+                    .collect();
+                (text(&node["id"]), used)
+            })
+            .collect();
+        Self {
+            packages,
+            members,
+            edges,
+        }
+    }
+
+    /// The crates of the workspace.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Package> {
+        self.members.iter().map(|id| &self.packages[id])
+    }
+
+    /// Every package of this platform's tree, with those of the tests.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Package> {
+        self.edges.keys().map(|id| &self.packages[id])
+    }
+
+    /// The names of all packages that this one needs to be built, outside of tests.
+    pub(super) fn reached_from(&self, name: &str) -> BTreeSet<&str> {
+        let start = self
+            .members
+            .iter()
+            .find(|id| self.packages[*id].name == name)
+            .unwrap();
+        let mut seen = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(id) = open.pop() {
+            if seen.insert(id) {
+                open.extend(&self.edges[id]);
+            }
+        }
+        seen.into_iter()
+            .map(|id| self.packages[id].name.as_str())
+            .collect()
+    }
+}
+
+fn read_package(package: &Value) -> Package {
+    Package {
+        name: text(&package["name"]),
+        version: text(&package["version"]),
+        licence: package["license"].as_str().map(str::to_string),
+        manifest_path: text(&package["manifest_path"]),
+        dependencies: array(&package["dependencies"])
+            .map(|used| Dependency {
+                name: text(&used["name"]),
+                is_for_tests: used["kind"] == "dev",
+            })
+            .collect(),
+    }
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().unwrap().iter()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_string()
+}
+
+/// The platform this test was built on, such as `x86_64-unknown-linux-gnu`.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .unwrap()
+        .to_string()
+}
