@@ -1,0 +1,15 @@
+//! Reads and edits the envelope of an ONNX file without decoding its weights.
+//!
+//! Protobuf is read field by field from the bytes: nothing is allocated for weights, a stranger's
+//! file cannot make a few bytes grow into gigabytes, and fields unknown to us survive an edit.
+//! Field numbers are those of `onnx.proto` (ONNX 1.17).
+
+mod edit;
+mod limits;
+mod summary;
+mod wire;
+
+pub use edit::embed_manifest;
+pub use limits::OnnxLimits;
+pub use summary::{Dimension, ElementType, OnnxSummary, TensorInfo, inspect, inspect_with_limits};
+pub(crate) use summary::{check_manifest, node_with_operator};
