@@ -54,7 +54,6 @@ fn an_empty_accumulator_reports_zeros_not_nan() {
     assert_eq!(report.loss, 0.0);
     assert_eq!(report.auroc, None);
     let json = serde_json::to_string(&report).unwrap();
-    assert!(!json.contains("null,\"per_class\""), "{json}");
     assert_eq!(
         serde_json::from_str::<ClassificationReport>(&json).unwrap(),
         report

@@ -1,0 +1,169 @@
+"""Writes crates/measure/tests/golden/*.json: what scikit-learn says of fixed samples.
+
+    python -m venv .venv && .venv/bin/pip install scikit-learn==1.9.1
+    .venv/bin/python tools/golden_measure.py
+
+Everything is seeded; running it again writes the same files.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+from sklearn.preprocessing import StandardScaler
+
+GOLDEN = Path(__file__).parent.parent / "crates" / "measure" / "tests" / "golden"
+
+
+def expected_calibration_error(probabilities, labels, bins=15):
+    """Guo et al. 2017, equation 3, with bins (m/15, (m+1)/15]. scikit-learn has no such score."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    place = np.digitize(confidence, np.arange(1, bins) / bins, right=True)
+    error = 0.0
+    for index in range(bins):
+        inside = place == index
+        if inside.any():
+            gap = abs(right[inside].mean() - confidence[inside].mean())
+            error += inside.mean() * gap
+    return error
+
+
+def auroc_of_class(probabilities, labels, index):
+    positive = labels == index
+    if positive.all() or not positive.any():
+        return None
+    return roc_auc_score(positive, probabilities[:, index])
+
+
+def overall_auroc(probabilities, labels, per_class):
+    classes = probabilities.shape[1]
+    if classes == 2:
+        return per_class[1]
+    if None not in per_class:
+        return roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+    known = [value for value in per_class if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def scores(probabilities, labels):
+    # Ferrotype keeps probabilities as 32-bit floats; score the very same numbers.
+    probabilities = np.asarray(probabilities, dtype=np.float32).astype(np.float64)
+    labels = np.asarray(labels)
+    names = list(range(probabilities.shape[1]))
+    predicted = probabilities.argmax(axis=1)
+    detail = dict(labels=names, zero_division=0)
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, **detail)
+    macro = precision_recall_fscore_support(labels, predicted, average="macro", **detail)
+    aurocs = [auroc_of_class(probabilities, labels, index) for index in names]
+    return {
+        "count": len(labels),
+        "accuracy": accuracy_score(labels, predicted),
+        "loss": log_loss(labels, probabilities, labels=names),
+        "macro_precision": macro[0],
+        "macro_recall": macro[1],
+        "macro_f1": macro[2],
+        "per_class": [
+            {"precision": p, "recall": r, "f1": f, "support": int(s), "auroc": a}
+            for p, r, f, s, a in zip(precision, recall, f1, support, aurocs)
+        ],
+        "confusion": confusion_matrix(labels, predicted, labels=names).tolist(),
+        "auroc": overall_auroc(probabilities, labels, aurocs),
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+    }
+
+
+def samples(random, count, classes, sharpness, decimals):
+    """Probabilities that lean towards the label, rounded so that many are equal."""
+    labels = random.integers(0, classes, count)
+    logits = random.normal(0.0, 1.0, (count, classes))
+    logits[np.arange(count), labels] += 1.0
+    exponentials = np.exp(sharpness * logits)
+    probabilities = np.round(exponentials / exponentials.sum(axis=1, keepdims=True), decimals)
+    # Put back what rounding took, so that rows still sum to one.
+    probabilities[:, -1] += 1.0 - probabilities.sum(axis=1)
+    return np.clip(np.round(probabilities, decimals), 0.0, 1.0), labels
+
+
+def classification_cases():
+    random = np.random.default_rng(7)
+    cases = {
+        "binary": samples(random, 80, 2, 1.0, 4),
+        "binary_with_many_ties": samples(random, 80, 2, 1.0, 1),
+        "five_classes": samples(random, 90, 5, 1.0, 3),
+        "five_classes_with_many_ties": samples(random, 90, 5, 1.0, 1),
+        "overconfident": samples(random, 60, 3, 6.0, 2),
+    }
+    # Class 3 has no sample, class 2 is never predicted.
+    probabilities, labels = samples(random, 40, 4, 1.0, 3)
+    labels[labels == 3] = 0
+    probabilities[:, 2] *= 0.01
+    probabilities = np.round(probabilities / probabilities.sum(axis=1, keepdims=True), 5)
+    probabilities[:, 0] = np.round(1.0 - probabilities[:, 1:].sum(axis=1), 5)
+    cases["a_class_without_samples_and_one_never_predicted"] = (probabilities, labels)
+    cases["one_class_only"] = (np.array([[0.7, 0.3], [0.4, 0.6]]), np.array([0, 0]))
+    return [
+        {
+            "name": name,
+            "probabilities": probabilities.tolist(),
+            "labels": labels.tolist(),
+            "expected": scores(probabilities, labels),
+        }
+        for name, (probabilities, labels) in cases.items()
+    ]
+
+
+def linear_cases():
+    random = np.random.default_rng(11)
+    cases = []
+    for name, count, dimension, classes, strength in [
+        ("two_classes", 50, 3, 2, 1.0),
+        ("four_classes", 80, 5, 4, 1.0),
+        ("strong_penalty", 60, 4, 3, 25.0),
+    ]:
+        labels = np.arange(count) % classes
+        centres = random.normal(0.0, 1.0, (classes, dimension))
+        features = np.round(centres[labels] + random.normal(0.0, 1.0, (count, dimension)), 3)
+        features = features * 10.0 + 100.0
+        standardised = StandardScaler().fit_transform(features)
+        # Two classes: the same softmax objective with half the penalty a weight, since
+        # scikit-learn keeps one row of weights (their difference) for both classes.
+        inverse = 1.0 / strength if classes > 2 else 2.0 / strength
+        model = LogisticRegression(C=inverse, tol=1e-10, max_iter=10_000)
+        model.fit(standardised, labels)
+        cases.append(
+            {
+                "name": name,
+                "l2": strength,
+                "classes": classes,
+                "features": features.tolist(),
+                "labels": labels.tolist(),
+                "probabilities": model.predict_proba(standardised).tolist(),
+                "accuracy": model.score(standardised, labels),
+            }
+        )
+    return cases
+
+
+def write(name, cases):
+    path = GOLDEN / name
+    lines = ",\n".join(json.dumps(case) for case in cases)
+    path.write_text(f"[\n{lines}\n]\n")
+    print(f"{path}: {len(cases)} cases, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes without samples, which are the point
+        write("classification.json", classification_cases())
+        write("linear.json", linear_cases())
