@@ -1,0 +1,105 @@
+//! Locks between processes. The operating system frees one when its holder dies, however it dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::StoreError;
+
+/// An exclusive lock on a file, held until dropped. The file holds the holder's process id, to be
+/// told to whoever finds it locked; it stays when the lock is freed.
+#[derive(Debug)]
+pub(crate) struct OsLock {
+    _file: File,
+}
+
+/// A probe by [`is_held`] holds a lock for microseconds; whoever wants it for good tries again.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl OsLock {
+    /// Takes the lock, waiting for its holder.
+    pub(crate) fn acquire(path: &Path) -> Result<Self, StoreError> {
+        let file = open(path)?;
+        file.lock()
+            .map_err(|error| StoreError::io("lock", path, &error))?;
+        Ok(Self::held(file))
+    }
+
+    /// Takes the lock, or answers none when another process (or another part of this one) has it.
+    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, StoreError> {
+        let file = open(path)?;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self::held(file))),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::io("lock", path, &error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn held(mut file: File) -> Self {
+        // The id only serves messages: a full disk must not keep anybody from locking.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "{}", std::process::id()));
+        Self { _file: file }
+    }
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| StoreError::io("open the lock", path, &error))
+}
+
+/// Whether anybody holds the lock at this moment. A file that is not there is not locked.
+pub(crate) fn is_held(path: &Path) -> Result<bool, StoreError> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    match open(path)?.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path, &error)),
+    }
+}
+
+/// The process id that the last holder left.
+pub(crate) fn last_holder(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    let file = File::open(path).ok()?;
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(!is_held(&path).unwrap());
+        let first = OsLock::try_acquire(&path).unwrap().unwrap();
+        assert!(OsLock::try_acquire(&path).unwrap().is_none());
+        assert!(is_held(&path).unwrap());
+        assert_eq!(last_holder(&path), Some(std::process::id()));
+        drop(first);
+        assert!(!is_held(&path).unwrap());
+        assert!(OsLock::try_acquire(&path).unwrap().is_some());
+    }
+}
