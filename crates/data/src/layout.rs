@@ -1,0 +1,608 @@
+//! Which folders are classes and which are splits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use ferrotype_core::dataset::Split;
+use ferrotype_core::report::Skipped;
+
+use crate::detection;
+use crate::error::{DataError, DataErrorKind};
+use crate::walk::{FoundFile, Tree};
+
+/// A file that its place gives a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Where to read it.
+    pub(crate) path: PathBuf,
+    /// Its path below the imported folder.
+    pub(crate) name: String,
+    /// Its size when it was found.
+    pub(crate) bytes: u64,
+    /// Name of its class.
+    pub(crate) class: String,
+    /// The split that its folder names.
+    pub(crate) split: Option<Split>,
+}
+
+/// A folder of images, read as classes and splits.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// The files to import, sorted by name.
+    pub(crate) candidates: Vec<Candidate>,
+    /// Classes and split folders without an image: `test/dog`.
+    pub(crate) empty_folders: Vec<String>,
+    /// Files that no class or split folder holds, or that are no images.
+    pub(crate) skipped: Vec<Skipped>,
+    /// How the folder was understood.
+    pub(crate) notes: Vec<String>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// How many folders around the class folders are looked through.
+const MAX_WRAPPERS: usize = 8;
+
+/// What lies in one folder, counted per folder directly inside.
+#[derive(Debug, Default)]
+struct Survey {
+    /// Images directly in the folder.
+    loose_images: u64,
+    /// The folders directly inside, empty ones too.
+    children: BTreeMap<String, Child>,
+}
+
+#[derive(Debug, Default)]
+struct Child {
+    /// Images directly in it.
+    direct_images: u64,
+    /// Folders directly inside it that hold images at any depth.
+    folders_with_images: BTreeSet<String>,
+}
+
+impl Child {
+    fn has_images(&self) -> bool {
+        self.direct_images > 0 || !self.folders_with_images.is_empty()
+    }
+
+    /// Whether it holds folders of images and no image of its own, as a split or a wrapper does.
+    fn holds_only_folders(&self) -> bool {
+        self.direct_images == 0 && !self.folders_with_images.is_empty()
+    }
+}
+
+/// The part of `name` below the folder `base` (empty for the imported folder itself).
+fn below<'a>(name: &'a str, base: &str) -> Option<&'a str> {
+    if base.is_empty() {
+        return Some(name);
+    }
+    name.strip_prefix(base)?.strip_prefix('/')
+}
+
+fn join(base: &str, name: &str) -> String {
+    match base {
+        "" => name.to_string(),
+        base => format!("{base}/{name}"),
+    }
+}
+
+fn survey(tree: &Tree, base: &str) -> Survey {
+    let mut survey = Survey::default();
+    for folder in tree.folders.iter().filter_map(|name| below(name, base)) {
+        if !folder.contains('/') {
+            survey.children.entry(folder.to_string()).or_default();
+        }
+    }
+    for file in tree.files.iter().filter(|file| file.image_like) {
+        let Some(rest) = below(&file.name, base) else {
+            continue;
+        };
+        let parts: Vec<&str> = rest.splitn(3, '/').collect();
+        match parts.as_slice() {
+            [folder, sub, _] => {
+                let child = survey.children.entry((*folder).to_string()).or_default();
+                child.folders_with_images.insert((*sub).to_string());
+            }
+            [folder, _] => {
+                let child = survey.children.entry((*folder).to_string()).or_default();
+                child.direct_images += 1;
+            }
+            _ => survey.loose_images += 1,
+        }
+    }
+    survey
+}
+
+/// The split that a folder's name stands for, in any case: `train`, `Training`, `valid` …
+fn split_alias(folder: &str) -> Option<Split> {
+    match folder.to_ascii_lowercase().as_str() {
+        "train" | "training" => Some(Split::Train),
+        "val" | "valid" | "validation" => Some(Split::Val),
+        "test" | "testing" => Some(Split::Test),
+        _ => None,
+    }
+}
+
+/// Reads a folder as an ImageFolder, with or without split folders.
+///
+/// `root` is only for messages.
+pub(crate) fn understand(tree: Tree, root: &Path) -> Result<Layout, DataError> {
+    let mut layout = Layout {
+        skipped: tree.skipped.clone(),
+        ..Layout::default()
+    };
+    let (base, survey) = unwrap_folders(&tree, &mut layout);
+    let has_split_folders = survey
+        .children
+        .iter()
+        .any(|(name, child)| split_alias(name).is_some() && child.holds_only_folders());
+    let annotations = detection::find_annotations(&tree);
+    let class_names = class_names(&tree, &base, &survey, has_split_folders);
+    match annotations {
+        Some(found) if found.explains(&class_names) => return Err(found.refusal(root)),
+        Some(found) => layout.warnings.push(found.ignored()),
+        None => {}
+    }
+    check_classes(&tree, &survey, &class_names, root)?;
+    if has_split_folders {
+        take_splits(tree, &base, &survey, &class_names, &mut layout);
+    } else {
+        take_classes(tree, &base, &survey, &mut layout);
+    }
+    warn_about_names(&class_names, &mut layout);
+    Ok(layout)
+}
+
+/// Goes down through folders that hold nothing but one folder of folders, such as `dataset/`.
+fn unwrap_folders(tree: &Tree, layout: &mut Layout) -> (String, Survey) {
+    let mut base = String::new();
+    for _ in 0..MAX_WRAPPERS {
+        let found = survey(tree, &base);
+        let mut with_images = found
+            .children
+            .iter()
+            .filter(|(_, child)| child.has_images());
+        let (Some((name, child)), None) = (with_images.next(), with_images.next()) else {
+            return (base, found);
+        };
+        let is_wrapper =
+            found.loose_images == 0 && child.holds_only_folders() && split_alias(name).is_none();
+        if !is_wrapper {
+            return (base, found);
+        }
+        base = join(&base, name);
+        layout.notes.push(format!(
+            "all images lie below `{base}`: it was taken as the dataset's folder"
+        ));
+    }
+    let found = survey(tree, &base);
+    (base, found)
+}
+
+fn class_names(
+    tree: &Tree,
+    base: &str,
+    found: &Survey,
+    has_split_folders: bool,
+) -> BTreeSet<String> {
+    let with_images = found
+        .children
+        .iter()
+        .filter(|(_, child)| child.has_images());
+    if !has_split_folders {
+        return with_images.map(|(name, _)| name.clone()).collect();
+    }
+    with_images
+        .filter(|(name, _)| split_alias(name).is_some())
+        .flat_map(|(name, _)| {
+            survey(tree, &join(base, name))
+                .children
+                .into_iter()
+                .filter(|(_, child)| child.has_images())
+                .map(|(class, _)| class)
+        })
+        .collect()
+}
+
+/// Refuses a folder that has no image, no class folder, or just one.
+fn check_classes(
+    tree: &Tree,
+    found: &Survey,
+    classes: &BTreeSet<String>,
+    root: &Path,
+) -> Result<(), DataError> {
+    let shown = root.display();
+    let expected = "expected one folder for each class, such as `cat/1.jpg` and `dog/1.jpg`, or \
+                    the same below `train`, `val` and `test`";
+    let images = tree.files.iter().filter(|file| file.image_like).count();
+    if images == 0 {
+        return Err(DataError::new(
+            DataErrorKind::NoImages,
+            format!("`{shown}` holds no images"),
+        )
+        .with_path(root)
+        .with_hint(no_images_hint(tree, expected)));
+    }
+    let only_split_names = !classes.is_empty()
+        && classes.iter().all(|name| split_alias(name).is_some())
+        && found
+            .children
+            .iter()
+            .all(|(_, child)| child.folders_with_images.is_empty());
+    if classes.is_empty() || only_split_names {
+        return Err(DataError::new(
+            DataErrorKind::NoClassFolders,
+            format!("`{shown}` holds {images} images, but no folders that name their classes"),
+        )
+        .with_path(root)
+        .with_hint(expected));
+    }
+    if classes.len() == 1 {
+        let only = classes.first().map_or("", String::as_str);
+        return Err(DataError::new(
+            DataErrorKind::TooFewClasses,
+            format!("`{shown}` holds images of a single class, `{only}`; a classifier needs two"),
+        )
+        .with_path(root)
+        .with_hint(expected));
+    }
+    Ok(())
+}
+
+fn no_images_hint(tree: &Tree, expected: &str) -> String {
+    let pointer = tree.files.iter().find(|file| file.name.ends_with(".dvc"));
+    let archive = tree.files.iter().find(|file| {
+        [".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"]
+            .iter()
+            .any(|extension| file.name.to_ascii_lowercase().ends_with(extension))
+    });
+    let outside = tree
+        .skipped
+        .iter()
+        .any(|skipped| skipped.kind == "link_outside");
+    if let Some(pointer) = pointer {
+        return format!(
+            "`{}` stands for data that DVC keeps: run `dvc pull` first",
+            pointer.name
+        );
+    }
+    if let Some(archive) = archive {
+        return format!("unpack `{}` first", archive.name);
+    }
+    if outside {
+        return "the links that lead out of the folder are not followed: copy the files in".into();
+    }
+    expected.to_string()
+}
+
+/// Sorts the files of `base/SPLIT/CLASS/…`.
+fn take_splits(
+    tree: Tree,
+    base: &str,
+    found: &Survey,
+    classes: &BTreeSet<String>,
+    layout: &mut Layout,
+) {
+    let names: Vec<&String> = found
+        .children
+        .keys()
+        .filter(|name| split_alias(name).is_some())
+        .collect();
+    layout.notes.push(format!(
+        "splits were taken from the folders {}",
+        quoted(&names)
+    ));
+    let outside: Vec<&String> = found
+        .children
+        .iter()
+        .filter(|(name, child)| split_alias(name).is_none() && child.has_images())
+        .map(|(name, _)| name)
+        .collect();
+    if !outside.is_empty() {
+        layout.warnings.push(format!(
+            "{} beside the split folders {} left out",
+            quoted(&outside),
+            if outside.len() == 1 { "was" } else { "were" }
+        ));
+    }
+    let mut present = BTreeSet::new();
+    for file in tree.files {
+        let Some(rest) = below(&file.name, base) else {
+            layout.skip_outside(file);
+            continue;
+        };
+        let parts: Vec<&str> = rest.splitn(3, '/').collect();
+        let place = match parts.as_slice() {
+            [folder, class, _] => split_alias(folder).map(|split| (*folder, *class, split)),
+            _ => None,
+        };
+        let Some((folder, class, split)) = place else {
+            layout.skip_outside(file);
+            continue;
+        };
+        if file.image_like {
+            present.insert((folder.to_string(), class.to_string()));
+        }
+        let class = class.to_string();
+        layout.take(file, class, Some(split));
+    }
+    for name in names {
+        for class in classes {
+            if !present.contains(&(name.clone(), class.clone())) {
+                layout.empty_folders.push(format!("{name}/{class}"));
+            }
+        }
+    }
+}
+
+/// Sorts the files of `base/CLASS/…`.
+fn take_classes(tree: Tree, base: &str, found: &Survey, layout: &mut Layout) {
+    let splits_below: Vec<&String> = found
+        .children
+        .iter()
+        .filter(|(_, child)| {
+            child
+                .folders_with_images
+                .iter()
+                .any(|name| split_alias(name).is_some())
+        })
+        .map(|(name, _)| name)
+        .collect();
+    if !splits_below.is_empty() {
+        layout.warnings.push(format!(
+            "split folders inside of the class folders {} are not read as splits; put them \
+             outside, as `train/CLASS`, to use them",
+            quoted(&splits_below)
+        ));
+    }
+    for file in tree.files {
+        let class = below(&file.name, base)
+            .and_then(|rest| rest.split_once('/'))
+            .map(|(class, _)| class.to_string());
+        match class {
+            Some(class) => layout.take(file, class, None),
+            None => layout.skip_outside(file),
+        }
+    }
+    layout.empty_folders.extend(
+        found
+            .children
+            .iter()
+            .filter(|(_, child)| !child.has_images())
+            .map(|(name, _)| join(base, name)),
+    );
+}
+
+fn warn_about_names(classes: &BTreeSet<String>, layout: &mut Layout) {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for class in classes {
+        if let Some(other) = seen.insert(class.trim().to_lowercase(), class) {
+            layout.warnings.push(format!(
+                "the classes `{other}` and `{class}` differ only in case or blanks; they are kept apart"
+            ));
+        }
+    }
+}
+
+impl Layout {
+    fn take(&mut self, file: FoundFile, class: String, split: Option<Split>) {
+        if file.image_like {
+            self.candidates.push(Candidate {
+                path: file.path,
+                name: file.name,
+                bytes: file.bytes,
+                class,
+                split,
+            });
+        } else {
+            self.skip(
+                file.name,
+                "not_an_image",
+                "neither named nor made like an image",
+            );
+        }
+    }
+
+    fn skip_outside(&mut self, file: FoundFile) {
+        self.skip(
+            file.name,
+            "outside_class_folders",
+            "not in a folder that names a class",
+        );
+    }
+
+    fn skip(&mut self, item: String, kind: &str, reason: &str) {
+        self.skipped.push(Skipped {
+            item,
+            kind: kind.to_string(),
+            reason: reason.to_string(),
+        });
+    }
+}
+
+/// Names for a sentence, the first few of them: `` `a`, `b` and 3 more ``.
+pub(crate) fn quoted<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of empty files; a name that ends in `/` is an empty folder.
+    fn tree(names: &[&str]) -> Tree {
+        let mut tree = Tree::default();
+        let mut folders = BTreeSet::new();
+        for name in names {
+            for (at, _) in name.match_indices('/') {
+                folders.insert(name[..at].to_string());
+            }
+            if !name.ends_with('/') {
+                tree.files.push(FoundFile {
+                    path: PathBuf::from(name),
+                    name: (*name).to_string(),
+                    bytes: 0,
+                    image_like: name.ends_with(".jpg"),
+                });
+            }
+        }
+        tree.folders = folders.into_iter().collect();
+        tree
+    }
+
+    fn read(names: &[&str]) -> Layout {
+        understand(tree(names), Path::new("set")).unwrap()
+    }
+
+    fn refusal(names: &[&str]) -> DataError {
+        understand(tree(names), Path::new("set")).unwrap_err()
+    }
+
+    fn placed(layout: &Layout) -> Vec<(&str, &str, Option<Split>)> {
+        layout
+            .candidates
+            .iter()
+            .map(|c| (c.name.as_str(), c.class.as_str(), c.split))
+            .collect()
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let layout = read(&[
+            "cat/1.jpg",
+            "cat/deep/2.jpg",
+            "dog/1.jpg",
+            "bird/",
+            "README.md",
+        ]);
+        assert_eq!(
+            placed(&layout),
+            [
+                ("cat/1.jpg", "cat", None),
+                ("cat/deep/2.jpg", "cat", None),
+                ("dog/1.jpg", "dog", None)
+            ]
+        );
+        assert_eq!(layout.empty_folders, ["bird"]);
+        assert_eq!(layout.skipped[0].kind, "outside_class_folders");
+        assert!(layout.notes.is_empty());
+    }
+
+    #[test]
+    fn split_folders_are_known_by_their_usual_names_in_any_case() {
+        for (folder, split) in [
+            ("train", Split::Train),
+            ("Training", Split::Train),
+            ("VAL", Split::Val),
+            ("valid", Split::Val),
+            ("Validation", Split::Val),
+            ("test", Split::Test),
+            ("Testing", Split::Test),
+        ] {
+            let names = [format!("{folder}/cat/1.jpg"), format!("{folder}/dog/1.jpg")];
+            let layout = read(&[&names[0], &names[1]]);
+            assert!(
+                layout.candidates.iter().all(|c| c.split == Some(split)),
+                "{folder}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_lies_beside_split_folders_is_reported() {
+        let layout = read(&[
+            "extra/cat/9.jpg",
+            "test/cat/1.jpg",
+            "train/cat/1.jpg",
+            "train/dog/1.jpg",
+            "train/loose.jpg",
+        ]);
+        assert_eq!(layout.candidates.len(), 3);
+        assert_eq!(layout.empty_folders, ["test/dog"]);
+        let skipped: Vec<&str> = layout.skipped.iter().map(|s| s.item.as_str()).collect();
+        assert_eq!(skipped, ["extra/cat/9.jpg", "train/loose.jpg"]);
+        assert_eq!(
+            layout.warnings,
+            ["`extra` beside the split folders was left out"]
+        );
+    }
+
+    #[test]
+    fn a_class_may_be_called_train() {
+        let layout = read(&["bus/1.jpg", "car/1.jpg", "train/1.jpg"]);
+        assert_eq!(layout.candidates[2].class, "train");
+        assert_eq!(layout.candidates[2].split, None);
+    }
+
+    #[test]
+    fn a_folder_around_the_classes_is_looked_through_with_a_note() {
+        let layout = read(&["README.md", "a/b/with/1.jpg", "a/b/without/1.jpg"]);
+        assert_eq!(layout.candidates[0].class, "with");
+        assert_eq!(layout.candidates[0].name, "a/b/with/1.jpg");
+        assert_eq!(layout.notes.len(), 2);
+        let layout = read(&[
+            "wrap/train/x/1.jpg",
+            "wrap/train/y/1.jpg",
+            "wrap/val/x/1.jpg",
+        ]);
+        assert_eq!(layout.candidates[2].split, Some(Split::Val));
+    }
+
+    #[test]
+    fn images_without_class_folders_are_refused() {
+        assert_eq!(
+            refusal(&["1.jpg", "2.jpg"]).kind(),
+            DataErrorKind::NoClassFolders
+        );
+        let error = refusal(&["test/1.jpg", "train/1.jpg"]);
+        assert_eq!(error.kind(), DataErrorKind::NoClassFolders);
+        assert!(error.hint().unwrap().contains("one folder for each class"));
+        assert_eq!(
+            refusal(&["cat/1.jpg", "dog/"]).kind(),
+            DataErrorKind::TooFewClasses
+        );
+        assert_eq!(
+            refusal(&["cat/tabby/1.jpg"]).kind(),
+            DataErrorKind::TooFewClasses
+        );
+    }
+
+    #[test]
+    fn an_empty_folder_says_what_was_expected_or_what_to_do() {
+        let error = refusal(&["cat/", "dog/notes.txt"]);
+        assert_eq!(error.kind(), DataErrorKind::NoImages);
+        assert!(error.hint().unwrap().contains("expected one folder"));
+        assert!(
+            refusal(&["images.dvc"])
+                .hint()
+                .unwrap()
+                .contains("dvc pull")
+        );
+        assert!(refusal(&["images.zip"]).hint().unwrap().contains("unpack"));
+    }
+
+    #[test]
+    fn class_names_that_differ_only_in_case_are_pointed_out() {
+        let layout = read(&["Cat/1.jpg", "cat/1.jpg"]);
+        assert!(layout.warnings[0].contains("differ only in case"));
+    }
+
+    #[test]
+    fn splits_inside_of_classes_are_pointed_out() {
+        let layout = read(&["cat/train/1.jpg", "dog/train/1.jpg"]);
+        assert!(
+            layout.warnings[0].contains("`cat`, `dog`"),
+            "{:?}",
+            layout.warnings
+        );
+    }
+}
