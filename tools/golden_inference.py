@@ -53,7 +53,7 @@ class Network:
         group = attributes.get("group", 1)
         weight = self.weight(f"{name}.weight", (outputs, inputs // group, side, side))
         bias = self.weight(f"{name}.bias", (outputs,), scale=0.1)
-        return self.add("Conv", weight, bias, **attributes)
+        return self.add("Conv", weight, bias, kernel_shape=[side, side], **attributes)
 
     def batch_norm(self, name, channels):
         scale = self.constant(f"{name}.weight", self.random.uniform(0.5, 1.5, channels).astype(np.float32))

@@ -24,6 +24,9 @@ const LARGEST_BATCH: usize = 32;
 /// The most pixels of an input. A network spends some hundred bytes on each.
 const MOST_INPUT_PIXELS: usize = 2048 * 2048;
 
+/// How far rounding may carry a probability out of 0 to 1.
+const PROBABILITY_SLACK: f32 = 1e-3;
+
 /// What a model says about one image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
@@ -278,16 +281,29 @@ impl Model {
                 ),
             ));
         }
-        match answer.iter().position(|value| !value.is_finite()) {
-            Some(place) => Err(InferenceError::new(
+        let class_of = |place: usize| &self.manifest.classes[place % classes];
+        if let Some(place) = answer.iter().position(|value| !value.is_finite()) {
+            return Err(InferenceError::new(
                 InferenceErrorKind::NotFinite,
                 format!(
                     "the network answers `{}` for class `{}`",
                     answer[place],
-                    self.manifest.classes[place % classes]
+                    class_of(place)
                 ),
-            )),
-            None => Ok(()),
+            ));
+        }
+        self.check_probabilities(answer)
+    }
+
+    /// Refuses numbers far outside of 0 to 1 where the manifest promises probabilities.
+    fn check_probabilities(&self, answer: &[f32]) -> Result<(), InferenceError> {
+        let possible = -PROBABILITY_SLACK..=1.0 + PROBABILITY_SLACK;
+        match answer.iter().find(|value| !possible.contains(*value)) {
+            Some(value) if self.manifest.output == OutputKind::Probabilities => Err(mismatch(
+                format!("the network answers `{value}`, where the manifest promises probabilities"),
+            )
+            .with_hint("import the model again and say that it answers logits")),
+            _ => Ok(()),
         }
     }
 }

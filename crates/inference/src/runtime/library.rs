@@ -8,6 +8,7 @@
 //! 3. `libonnxruntime.so` and `libonnxruntime.so.1` on the system's library path.
 
 use std::env;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -263,13 +264,15 @@ fn unusable(path: &Path, reason: &str) -> InferenceError {
 
 /// Whether the system's loader found no file; all that it tells is a text.
 fn is_absent(error: &LoadDynamicError) -> bool {
-    matches!(error, LoadDynamicError::Dlopen { error, path }
-        if error.to_string().contains("No such file") && !path.exists())
+    matches!(error, LoadDynamicError::Dlopen { path, .. }
+        if reason_of(error).contains("No such file") && !path.exists())
 }
 
 fn reason_of(error: &LoadDynamicError) -> String {
     match error {
-        LoadDynamicError::Dlopen { error, .. } => error.to_string(),
+        LoadDynamicError::Dlopen { error, .. } => error
+            .source()
+            .map_or(error.to_string(), ToString::to_string),
         LoadDynamicError::MissingApi { .. } => {
             "it is another library, without `OrtGetApiBase`".into()
         }
