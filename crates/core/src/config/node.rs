@@ -50,6 +50,13 @@ impl Value {
     }
 }
 
+/// YAML on one line.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&super::yaml::inline(self))
+    }
+}
+
 impl Node {
     /// A value with its origin.
     pub const fn new(value: Value, origin: Origin) -> Self {
@@ -122,6 +129,11 @@ impl Node {
         dotted_key
             .split('.')
             .try_fold(self, |node, key| node.child(key))
+    }
+
+    /// The value at the end of a path of keys.
+    pub(crate) fn select_path(&self, path: &[String]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| node.child(key))
     }
 
     /// The value under a key of a mapping or an index of a list.

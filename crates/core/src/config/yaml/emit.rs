@@ -12,7 +12,7 @@ pub fn to_yaml(node: &Node) -> String {
         Value::Map(map) if !map.is_empty() => write_map(&mut out, map, 0),
         Value::List(items) if !is_inline_list(items) => write_list(&mut out, items, 0),
         _ => {
-            out.push_str(&inline(node));
+            out.push_str(&inline(&node.value));
             out.push('\n');
         }
     }
@@ -53,7 +53,7 @@ fn write_value(out: &mut String, node: &Node, indent: usize) {
             write_list(out, items, indent + 2);
         }
         _ => {
-            let _ = writeln!(out, " {}", inline(node));
+            let _ = writeln!(out, " {}", inline(&node.value));
         }
     }
 }
@@ -65,21 +65,22 @@ fn is_inline_list(items: &[Node]) -> bool {
             .all(|item| !matches!(item.value, Value::List(_) | Value::Map(_)))
 }
 
-fn inline(node: &Node) -> String {
-    match &node.value {
+/// The value on one line.
+pub(crate) fn inline(value: &Value) -> String {
+    match value {
         Value::Null => "null".to_string(),
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => float_text(*value),
         Value::Text(value) => text(value),
         Value::List(items) => {
-            let items: Vec<_> = items.iter().map(inline).collect();
+            let items: Vec<_> = items.iter().map(|item| inline(&item.value)).collect();
             format!("[{}]", items.join(", "))
         }
         Value::Map(map) => {
             let entries: Vec<_> = map
                 .iter()
-                .map(|(key, node)| format!("{}: {}", text(key), inline(node)))
+                .map(|(key, node)| format!("{}: {}", text(key), inline(&node.value)))
                 .collect();
             format!("{{{}}}", entries.join(", "))
         }

@@ -5,7 +5,8 @@ mod emit;
 mod parse;
 mod scalar;
 
-pub(crate) use emit::float_text;
 pub use emit::to_yaml;
+pub(crate) use emit::{float_text, inline};
 pub use parse::parse;
 pub(crate) use parse::parse_at;
+pub(crate) use scalar::{fits, resolve};

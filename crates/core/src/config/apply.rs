@@ -1,0 +1,255 @@
+//! Applies the overrides of values to the merged tree.
+
+use super::error::{ConfigError, ConfigErrorKind};
+use super::interpolation::is_missing;
+use super::merge::merge;
+use super::node::{Map, Node, Value};
+use super::origin::Origin;
+use super::overrides::{Action, Element, Override};
+use super::source::Repository;
+
+/// Applies one override.
+pub(super) fn apply(
+    root: &mut Node,
+    given: &Override,
+    repository: &Repository<'_>,
+) -> Result<(), ConfigError> {
+    let origin = given.origin();
+    if given.package.is_some() || given.key.contains('/') {
+        return Err(no_such_group(&given.key, repository).at(&origin));
+    }
+    let keys: Vec<&str> = given.key.split('.').collect();
+    let result = match (given.action, given.element()?) {
+        (Action::Delete, expected) => delete(root, given, &keys, expected),
+        (Action::Change, Some(element)) => {
+            change(root, &keys, element.to_node(&origin), repository)
+        }
+        (Action::Add, Some(element)) => add(root, given, &keys, element.to_node(&origin)),
+        (Action::ForceAdd, Some(element)) => force_add(root, &keys, element.to_node(&origin)),
+        (_, None) => Err(ConfigError::new(
+            ConfigErrorKind::Syntax,
+            format!("`{}` has no value", given.text),
+        )),
+    };
+    result.map_err(|error| error.at(&origin))
+}
+
+fn no_such_group(group: &str, repository: &Repository<'_>) -> ConfigError {
+    let error = ConfigError::new(
+        ConfigErrorKind::NotFound,
+        format!("there is no group `{group}`"),
+    );
+    match repository.nearest_group(group) {
+        Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
+        None => error,
+    }
+}
+
+/// `a.b=c`: every key on the way must be there.
+fn change(
+    root: &mut Node,
+    keys: &[&str],
+    value: Node,
+    repository: &Repository<'_>,
+) -> Result<(), ConfigError> {
+    let mut node = root;
+    for (index, key) in keys.iter().enumerate() {
+        let known = known_keys(node);
+        match child_mut(node, key) {
+            Some(child) => node = child,
+            None => return Err(unknown_key(keys, index, &known, repository)),
+        }
+    }
+    let is_map_over_map = matches!((&node.value, &value.value), (Value::Map(_), Value::Map(_)));
+    if is_map_over_map {
+        refuse_new_keys(node, &value, &keys.join("."))?;
+    }
+    set(node, value)
+}
+
+/// Puts a value in place of another; mappings are merged.
+fn set(node: &mut Node, value: Node) -> Result<(), ConfigError> {
+    if matches!(node.value, Value::Map(_)) && matches!(value.value, Value::Map(_)) {
+        return merge(node, value);
+    }
+    *node = value;
+    Ok(())
+}
+
+fn refuse_new_keys(node: &Node, value: &Node, path: &str) -> Result<(), ConfigError> {
+    let (Value::Map(known), Value::Map(entries)) = (&node.value, &value.value) else {
+        return Ok(());
+    };
+    for (key, entry) in entries {
+        let Some(child) = known.get(key) else {
+            let known: Vec<String> = known.keys().cloned().collect();
+            return Err(not_there(&format!("{path}.{key}"), key, path, &known));
+        };
+        refuse_new_keys(child, entry, &format!("{path}.{key}"))?;
+    }
+    Ok(())
+}
+
+fn known_keys(node: &Node) -> Vec<String> {
+    node.as_map()
+        .map(|map| map.keys().cloned().collect())
+        .unwrap_or_default()
+}
+
+fn unknown_key(
+    keys: &[&str],
+    index: usize,
+    known: &[String],
+    repository: &Repository<'_>,
+) -> ConfigError {
+    let parent = keys[..index].join(".");
+    let error = not_there(&keys.join("."), keys[index], &parent, known);
+    // `modle=small` may mean a group as well as a key.
+    match repository
+        .nearest_group(keys[0])
+        .filter(|_| keys.len() == 1)
+    {
+        Some(group) => error.with_hint(format!("did you mean `{group}`?")),
+        None => error,
+    }
+}
+
+fn not_there(path: &str, key: &str, parent: &str, known: &[String]) -> ConfigError {
+    let error = ConfigError::new(
+        ConfigErrorKind::UnknownKey,
+        format!("there is no `{path}` to change"),
+    );
+    let nearest = crate::name::nearest(key, known.iter().map(String::as_str));
+    match nearest {
+        Some(nearest) if parent.is_empty() => error.with_hint(format!("did you mean `{nearest}`?")),
+        Some(nearest) => error.with_hint(format!("did you mean `{parent}.{nearest}`?")),
+        None => error.with_hint(format!("to add the key write `+{path}=…`")),
+    }
+}
+
+fn child_mut<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
+    match &mut node.value {
+        Value::Map(map) => map.get_mut(key),
+        Value::List(items) => items.get_mut(key.parse::<usize>().ok()?),
+        _ => None,
+    }
+}
+
+/// `+a.b=c`: there must be nothing yet, except for a mapping or a list, which is merged.
+fn add(root: &mut Node, given: &Override, keys: &[&str], value: Node) -> Result<(), ConfigError> {
+    let known = root.select(&given.key);
+    let is_container = matches!(value.value, Value::Map(_) | Value::List(_));
+    let is_set = known.is_some_and(|node| !node.is_null() && !is_missing(&node.value));
+    if is_set && !is_container {
+        return Err(ConfigError::new(
+            ConfigErrorKind::Composition,
+            format!("`{}` has a value already", given.key),
+        )
+        .with_hint(format!(
+            "to replace it write `{0}`, to set it in any case `++{0}`",
+            &given.text[1..]
+        )));
+    }
+    force_add(root, keys, value)
+}
+
+/// `++a.b=c`: mappings are made on the way, in place of anything that is none.
+fn force_add(root: &mut Node, keys: &[&str], value: Node) -> Result<(), ConfigError> {
+    let Some((key, deeper)) = keys.split_first() else {
+        return set(root, value);
+    };
+    if let Value::List(items) = &mut root.value {
+        let count = items.len();
+        let item = key
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| items.get_mut(index));
+        return match item {
+            Some(item) => force_add(item, deeper, value),
+            None => Err(ConfigError::new(
+                ConfigErrorKind::UnknownKey,
+                format!("`{key}` is no item of a list of {count}"),
+            )
+            .with_hint("a list grows only as a whole: `key=[…]`")),
+        };
+    }
+    if root.as_map().is_none() {
+        *root = Node::new(Value::Map(Map::new()), value.origin.clone());
+    }
+    let Some(map) = root.as_map_mut() else {
+        return Ok(());
+    };
+    let child = map
+        .entry((*key).to_string())
+        .or_insert_with(|| Node::new(Value::Null, value.origin.clone()));
+    force_add(child, deeper, value)
+}
+
+/// `~a.b`: the key must be there, with the value if one is given.
+fn delete(
+    root: &mut Node,
+    given: &Override,
+    keys: &[&str],
+    expected: Option<&Element>,
+) -> Result<(), ConfigError> {
+    let Some(found) = root.select(&given.key) else {
+        let (parents, last) = keys.split_at(keys.len() - 1);
+        let parent = parents.join(".");
+        let known = root.select(&parent).map(known_keys).unwrap_or_default();
+        let error = ConfigError::new(
+            ConfigErrorKind::UnknownKey,
+            format!("there is no `{}` to delete", given.key),
+        );
+        return Err(
+            match crate::name::nearest(last[0], known.iter().map(String::as_str)) {
+                Some(nearest) => error.with_hint(format!("did you mean `~{}`?", {
+                    let mut path: Vec<&str> = parents.to_vec();
+                    path.push(nearest);
+                    path.join(".")
+                })),
+                None => error,
+            },
+        );
+    };
+    if let Some(expected) = expected.filter(|expected| **expected != Element::Null) {
+        let expected = expected.to_node(&Origin::Program);
+        if expected.to_json() != found.to_json() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Composition,
+                format!(
+                    "`{}` is `{}`, not `{}`",
+                    given.key,
+                    found.to_json(),
+                    expected.to_json()
+                ),
+            )
+            .with_hint(format!(
+                "to delete it whatever it is write `~{}`",
+                given.key
+            )));
+        }
+    }
+    remove(root, keys)
+}
+
+fn remove(root: &mut Node, keys: &[&str]) -> Result<(), ConfigError> {
+    let (parents, last) = keys.split_at(keys.len() - 1);
+    let mut node = root;
+    for key in parents {
+        match child_mut(node, key) {
+            Some(child) => node = child,
+            None => return Ok(()),
+        }
+    }
+    match &mut node.value {
+        Value::Map(map) => {
+            map.shift_remove(last[0]);
+            Ok(())
+        }
+        _ => Err(ConfigError::new(
+            ConfigErrorKind::Unsupported,
+            "an item of a list cannot be deleted",
+        )
+        .with_hint("write the list anew: `key=[…]`")),
+    }
+}

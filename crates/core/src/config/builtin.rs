@@ -1,0 +1,49 @@
+//! The configurations that are part of the program, under `crates/core/configs`.
+
+/// The primary configuration, for a project without `ferrotype.yaml`.
+pub(super) const PRIMARY: &str = include_str!("../../configs/config.yaml");
+
+macro_rules! built_in {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../configs/", $path, ".yaml")))),+]
+    };
+}
+
+const FILES: &[(&str, &str)] = built_in![
+    "data/augment/aerial",
+    "data/augment/light",
+    "data/augment/none",
+    "data/augment/strong",
+    "data/default",
+    "model/baseline",
+    "train/default",
+    "train/optimizer/adamw",
+    "train/optimizer/sgd",
+    "train/schedule/constant",
+    "train/schedule/cosine",
+    "train/schedule/step",
+];
+
+/// The text of a built-in configuration.
+pub(super) fn text(path: &str) -> Option<&'static str> {
+    FILES
+        .iter()
+        .find(|(known, _)| *known == path)
+        .map(|(_, text)| *text)
+}
+
+/// Names of a group's built-in options.
+pub(super) fn options(group: &str) -> impl Iterator<Item = &'static str> {
+    FILES.iter().filter_map(move |(path, _)| {
+        path.rsplit_once('/')
+            .filter(|(found, _)| *found == group)
+            .map(|(_, name)| name)
+    })
+}
+
+/// The built-in groups.
+pub(super) fn groups() -> impl Iterator<Item = &'static str> {
+    FILES
+        .iter()
+        .filter_map(|(path, _)| path.rsplit_once('/').map(|(group, _)| group))
+}

@@ -1,0 +1,214 @@
+//! What every key of the configuration may be: the keys, types and ranges of [`super::schema`].
+//!
+//! A test holds this table and the types against each other.
+
+/// What a value must be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rule {
+    /// A mapping with these keys.
+    Map(&'static [Field]),
+    /// A mapping whose `name` says which other keys it has.
+    Variants(&'static [(&'static str, &'static [Field])]),
+    /// A whole number in a range, both ends included.
+    Whole(u64, u64),
+    /// A finite number in a range.
+    Number(Range),
+    /// That many finite numbers in a range.
+    Numbers(usize, Range),
+    /// `true` or `false`.
+    Flag,
+    /// A text.
+    Text,
+    /// The name of a dataset version, as `land` or `land@v2`.
+    Reference,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// A list that is checked where it is used.
+    List,
+}
+
+/// A key of a mapping.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) rule: Rule,
+    /// Whether it may be absent or null.
+    pub(super) is_optional: bool,
+}
+
+/// A range of numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    pub(super) low: f64,
+    pub(super) has_low: bool,
+    pub(super) high: f64,
+    pub(super) has_high: bool,
+}
+
+impl Range {
+    /// Whether the range has the number.
+    pub(super) fn contains(&self, value: f64) -> bool {
+        let above = value > self.low || (self.has_low && value == self.low);
+        let below = value < self.high || (self.has_high && value == self.high);
+        value.is_finite() && above && below
+    }
+
+    /// The range in words, after "expected".
+    pub(super) fn words(&self) -> String {
+        let low = match (self.low.is_finite(), self.has_low) {
+            (false, _) => None,
+            (true, true) => Some(format!("{} or more", self.low)),
+            (true, false) => Some(format!("more than {}", self.low)),
+        };
+        let high = match (self.high.is_finite(), self.has_high) {
+            (false, _) => None,
+            (true, true) => Some(format!("at most {}", self.high)),
+            (true, false) => Some(format!("less than {}", self.high)),
+        };
+        match (low, high) {
+            (Some(_), Some(_)) if self.has_low && self.has_high => {
+                format!("a number from {} to {}", self.low, self.high)
+            }
+            (Some(low), Some(high)) => format!("a number, {low} and {high}"),
+            (Some(bound), None) | (None, Some(bound)) => format!("a number, {bound}"),
+            (None, None) => "a finite number".to_string(),
+        }
+    }
+}
+
+const ANY: Range = Range {
+    low: f64::NEG_INFINITY,
+    has_low: false,
+    high: f64::INFINITY,
+    has_high: false,
+};
+const POSITIVE: Range = Range { low: 0.0, ..ANY };
+const NOT_NEGATIVE: Range = Range {
+    low: 0.0,
+    has_low: true,
+    ..ANY
+};
+const ZERO_TO_ONE: Range = Range {
+    high: 1.0,
+    has_high: true,
+    ..NOT_NEGATIVE
+};
+/// 0 included, 1 not.
+const BELOW_ONE: Range = Range {
+    high: 1.0,
+    ..NOT_NEGATIVE
+};
+/// 0 not included, 1 included.
+const FACTOR: Range = Range {
+    high: 1.0,
+    has_high: true,
+    ..POSITIVE
+};
+
+const fn required(name: &'static str, rule: Rule) -> Field {
+    Field {
+        name,
+        rule,
+        is_optional: false,
+    }
+}
+
+const fn optional(name: &'static str, rule: Rule) -> Field {
+    Field {
+        name,
+        rule,
+        is_optional: true,
+    }
+}
+
+/// The whole configuration.
+pub(super) const CONFIG: Rule = Rule::Map(&[
+    required("model", MODEL),
+    required("data", DATA),
+    required("train", TRAIN),
+]);
+
+const MODEL: Rule = Rule::Map(&[
+    required("name", Rule::Text),
+    optional("dropout", Rule::Number(BELOW_ONE)),
+    optional("layers", Rule::List),
+]);
+
+const DATA: Rule = Rule::Map(&[
+    optional("dataset", Rule::Reference),
+    required("image_size", Rule::Whole(1, 8192)),
+    optional("resize", Rule::OneOf(&["stretch", "center_crop"])),
+    optional("filter", Rule::OneOf(&["bilinear", "bicubic"])),
+    required("mean", Rule::Numbers(3, ANY)),
+    required("std", Rule::Numbers(3, POSITIVE)),
+    required("workers", Rule::Whole(0, 1024)),
+    optional("augment", AUGMENT),
+]);
+
+const AUGMENT: Rule = Rule::Map(&[
+    optional("horizontal_flip", Rule::Number(ZERO_TO_ONE)),
+    optional("vertical_flip", Rule::Number(ZERO_TO_ONE)),
+    optional("crop_padding", Rule::Whole(0, 8191)),
+    optional("brightness", Rule::Number(ZERO_TO_ONE)),
+    optional("contrast", Rule::Number(ZERO_TO_ONE)),
+    optional("saturation", Rule::Number(ZERO_TO_ONE)),
+]);
+
+const TRAIN: Rule = Rule::Map(&[
+    required("epochs", Rule::Whole(1, 1_000_000)),
+    required("batch_size", Rule::Whole(1, 65_536)),
+    required("learning_rate", Rule::Number(POSITIVE)),
+    required("seed", Rule::Whole(0, u64::MAX)),
+    required("optimizer", OPTIMIZER),
+    required("schedule", SCHEDULE),
+    optional("gradient_clip", Rule::Number(POSITIVE)),
+    optional("early_stopping", EARLY_STOPPING),
+    required(
+        "monitor",
+        Rule::OneOf(&["val/loss", "val/accuracy", "val/f1"]),
+    ),
+    optional("note", Rule::Text),
+]);
+
+const OPTIMIZER: Rule = Rule::Variants(&[
+    (
+        "adamw",
+        &[
+            required("beta1", Rule::Number(BELOW_ONE)),
+            required("beta2", Rule::Number(BELOW_ONE)),
+            required("epsilon", Rule::Number(POSITIVE)),
+            required("weight_decay", Rule::Number(NOT_NEGATIVE)),
+        ],
+    ),
+    (
+        "sgd",
+        &[
+            required("momentum", Rule::Number(BELOW_ONE)),
+            required("weight_decay", Rule::Number(NOT_NEGATIVE)),
+            required("nesterov", Rule::Flag),
+        ],
+    ),
+]);
+
+const WARMUP: Field = required("warmup_epochs", Rule::Number(NOT_NEGATIVE));
+
+const SCHEDULE: Rule = Rule::Variants(&[
+    ("constant", &[WARMUP]),
+    (
+        "cosine",
+        &[WARMUP, required("minimum", Rule::Number(NOT_NEGATIVE))],
+    ),
+    (
+        "step",
+        &[
+            WARMUP,
+            required("step_epochs", Rule::Whole(1, 1_000_000)),
+            required("gamma", Rule::Number(FACTOR)),
+        ],
+    ),
+]);
+
+const EARLY_STOPPING: Rule = Rule::Map(&[
+    required("patience", Rule::Whole(1, 1_000_000)),
+    optional("min_delta", Rule::Number(NOT_NEGATIVE)),
+]);
