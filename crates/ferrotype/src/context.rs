@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ferrotype_core::time::{Clock, Timestamp};
+use ferrotype_store::{Store, StoreOptions, SystemClock};
 
+use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::Printer;
 use crate::project::Project;
@@ -19,6 +21,7 @@ pub(crate) struct Context {
     runtime: tokio::runtime::Runtime,
     clock: Arc<dyn Clock>,
     interrupt: OnceCell<Interrupt>,
+    store: OnceCell<Store>,
 }
 
 impl Context {
@@ -36,6 +39,7 @@ impl Context {
             runtime,
             clock: Arc::new(SystemClock),
             interrupt: OnceCell::new(),
+            store: OnceCell::new(),
         })
     }
 
@@ -64,21 +68,33 @@ impl Context {
         self.runtime.block_on(future)
     }
 
+    /// The project's store; opened, and made if there is none, when first asked for.
+    pub(crate) fn store(&self) -> anyhow::Result<Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let options = StoreOptions::in_folder(self.project.store_folder());
+        let store = self.wait(Store::open(options, self.clock()))?;
+        Ok(self.store.get_or_init(|| store).clone())
+    }
+
+    /// The project's store for a command that only looks: none is made where there is no project.
+    pub(crate) fn existing_store(&self) -> anyhow::Result<Store> {
+        if self.project.store_folder().is_dir() {
+            return self.store();
+        }
+        Err(Failure::new(format!(
+            "there is no project in `{}` or above it",
+            self.project.root().display()
+        ))
+        .hint("go into the project's folder or name it by `--project PATH`")
+        .hint("`ferrotype data import PATH --name NAME` begins one here")
+        .into())
+    }
+
     /// From the first call on, Ctrl-C and SIGTERM no longer end the program but are told here.
     pub(crate) fn interrupt(&self) -> &Interrupt {
         self.interrupt
             .get_or_init(|| Interrupt::listen(self.runtime.handle(), &self.printer))
-    }
-}
-
-/// The clock of the machine.
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let elapsed = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp::from_millis(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
     }
 }

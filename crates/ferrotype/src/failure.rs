@@ -103,6 +103,9 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.hints.clone();
     }
+    if let Some(error) = error.downcast_ref::<ferrotype_core::config::ConfigError>() {
+        return error.hint().into_iter().collect();
+    }
     Vec::new()
 }
 

@@ -26,6 +26,7 @@ impl Interrupt {
                 runtime.spawn(async move {
                     signals.next().await;
                     let _ = sender.send(true);
+                    printer.status("Stopping … (once more stops at once)");
                     signals.next().await;
                     printer.warning("stopped at once; what was not saved yet is lost");
                     std::process::exit(ABORTED);

@@ -2,12 +2,15 @@
 
 mod cli;
 mod commands;
+mod config_files;
 mod context;
+mod evaluation;
 mod failure;
 mod interrupt;
 mod logging;
 mod output;
 mod project;
+mod training;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,16 @@
 
 mod config;
 mod data;
+mod demo;
+mod evaluate;
+mod export;
+mod job;
+mod model_import;
+mod models;
+mod predict;
+mod runs;
+mod serve;
+mod train;
 
 use clap::Subcommand;
 
@@ -10,16 +20,43 @@ use crate::context::Context;
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show the whole way: paint images, train on them, serve the model
+    Demo(demo::Arguments),
     /// Bring in images, and look at what has been brought in
     Data(data::Arguments),
     /// Show the configuration that a training would use
     Config(config::Arguments),
+    /// Fit a network to a dataset
+    Train(train::Arguments),
+    /// Measure how good a run or model is
+    Evaluate(evaluate::Arguments),
+    /// Write a run's or model's ONNX file
+    Export(export::Arguments),
+    /// Ask a model about images
+    Predict(predict::Arguments),
+    /// Keep model versions and their aliases
+    Models(models::Arguments),
+    /// Look at what was trained
+    Runs(runs::Arguments),
+    /// Look at long work, and do it
+    Job(job::Arguments),
+    /// Answer over HTTP, and show the pages
+    Serve(serve::Arguments),
 }
 
 /// Does what was asked for.
 pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Demo(arguments) => demo::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Config(arguments) => config::run(arguments, context),
+        Command::Train(arguments) => train::run(arguments, context),
+        Command::Evaluate(arguments) => evaluate::run(arguments, context),
+        Command::Export(arguments) => export::run(arguments, context),
+        Command::Predict(arguments) => predict::run(arguments, context),
+        Command::Models(arguments) => models::run(arguments, context),
+        Command::Runs(arguments) => runs::run(arguments, context),
+        Command::Job(arguments) => job::run(arguments, context),
+        Command::Serve(arguments) => serve::run(arguments, context),
     }
 }

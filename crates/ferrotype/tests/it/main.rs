@@ -1,4 +1,11 @@
 //! The tests of the whole product: what the workspace promises about itself, and scenarios
 //! against the built binary and a real server.
 
+mod agreement;
+mod command_line;
+mod damage;
+mod interruption;
 mod invariants;
+mod project;
+mod serving;
+mod whole_way;

@@ -1,0 +1,117 @@
+//! `ferrotype evaluate`: how good a run's or model's ONNX file is on a split.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ferrotype_core::dataset::Split;
+use ferrotype_core::name::Reference;
+use ferrotype_inference::{Model, RuntimeChoice};
+use ferrotype_measure::EvaluationReport;
+use ferrotype_store::{Evaluation, Store, write_file_atomically};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::evaluation::page::{self, PageSubject};
+use crate::evaluation::{self, Subject, terminal};
+use crate::failure::Failure;
+
+/// The arguments of `ferrotype evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A run (its best weights), or a model as `name@production`
+    #[arg(value_name = "RUN|MODEL")]
+    subject: String,
+    /// The part of the dataset: train, val or test
+    #[arg(long, default_value_t = Split::Test)]
+    split: Split,
+    /// The dataset version [default: the one it was trained on]
+    #[arg(long, value_name = "NAME[@vN]")]
+    dataset: Option<Reference>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Also write a page with diagrams and pictures, one file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// What runs the network: auto, rten or onnxruntime
+    #[arg(long, default_value_t = RuntimeChoice::Auto)]
+    runtime: RuntimeChoice,
+}
+
+/// An evaluation as `--json` prints it.
+#[derive(Serialize)]
+struct Printed<'a> {
+    subject: &'a str,
+    dataset: Option<&'a str>,
+    split: Split,
+    runtime: &'a str,
+    evaluation: ferrotype_core::id::EvaluationId,
+    #[serde(flatten)]
+    report: &'a EvaluationReport,
+}
+
+/// Does it.
+pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    let store = context.existing_store()?;
+    let subject = Subject::find(context, &store, &arguments.subject)?;
+    let reference = match arguments.dataset {
+        Some(reference) => reference,
+        None => subject
+            .dataset()
+            .ok_or_else(|| no_dataset(&subject))?
+            .parse()?,
+    };
+    let dataset = context.wait(store.dataset_version(&reference))?;
+    let model = Model::load(&subject.onnx(context, &store)?, arguments.runtime, 0)?;
+    let (evaluation, report) =
+        evaluation::evaluate(context, &store, &subject, &model, &dataset, arguments.split)?;
+    if let Some(path) = arguments.html {
+        let about = page_subject(&subject, &evaluation, &model);
+        let page = page::render(&about, &report, |digest| picture(&store, digest))?;
+        write_file_atomically(&path, page.as_bytes())?;
+        context.printer().step("Wrote", path.display());
+    }
+    if arguments.json {
+        return context.printer().json(&Printed {
+            subject: &subject.title(),
+            dataset: evaluation.dataset.as_deref(),
+            split: evaluation.split,
+            runtime: model.runtime_name(),
+            evaluation: evaluation.id,
+            report: &report,
+        });
+    }
+    let printer = context.printer();
+    printer.status(format_args!(
+        "{} on `{}`, split {}, by {}\n",
+        subject.title(),
+        dataset.reference(),
+        arguments.split,
+        model.runtime_name()
+    ));
+    terminal::print(printer, &report);
+    Ok(())
+}
+
+fn no_dataset(subject: &Subject) -> Failure {
+    Failure::usage(format!(
+        "{} does not say what it was trained on",
+        subject.title()
+    ))
+    .hint("name the dataset: `--dataset NAME`")
+}
+
+fn page_subject(subject: &Subject, evaluation: &Evaluation, model: &Model) -> PageSubject {
+    PageSubject {
+        title: subject.title(),
+        dataset: evaluation.dataset.clone().unwrap_or_default(),
+        split: evaluation.split.to_string(),
+        when: evaluation.created_at.to_string(),
+        runtime: model.runtime_name().to_string(),
+    }
+}
+
+/// An image of the dataset; none when its blob is gone.
+fn picture(store: &Store, digest: &str) -> Option<Vec<u8>> {
+    store.blobs().get(&digest.parse().ok()?).ok()
+}

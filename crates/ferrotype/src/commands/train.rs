@@ -1,0 +1,308 @@
+//! `ferrotype train`: fits a network to a dataset version.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ferrotype_core::config::Composed;
+use ferrotype_core::name::MAX_NAME_BYTES;
+use ferrotype_data::ImportRequest;
+use ferrotype_engine::train::TrainEnd;
+use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store};
+
+use super::data;
+use crate::config_files;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Table, text};
+use crate::training::{self, Plan, Trained, TrainingJob};
+
+const EXAMPLES: &str = "\
+Examples:
+  ferrotype train --data photos/                     import a folder and train on it
+  ferrotype train data.dataset=land train.epochs=40  train on an imported dataset
+  ferrotype train --multirun train.learning_rate=1e-3,3e-4 data.dataset=land
+  ferrotype train --resume run-1a2b3c4d              go on with an interrupted run
+
+`ferrotype config show --origin` lists every setting.";
+
+/// The arguments of `ferrotype train`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Settings, such as `train.epochs=20`, `model=baseline`, `+train.note=x`, `~data.augment`
+    overrides: Vec<String>,
+    /// Import this folder first (under its own name) and train on it
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// What to call the run [default: `run-` and the end of its id]
+    #[arg(long)]
+    name: Option<String>,
+    /// Register the result as the next version of this model
+    #[arg(long, value_name = "MODEL")]
+    register: Option<String>,
+    /// Go on with a run that was interrupted
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["overrides", "data", "name", "multirun"])]
+    resume: Option<String>,
+    /// Train every combination of settings with several values, one after another
+    #[arg(long)]
+    multirun: bool,
+}
+
+/// Does it.
+pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    if let Some(run) = &arguments.resume {
+        return resume(context, run, arguments.register);
+    }
+    let store = context.store()?;
+    let mut overrides = arguments.overrides.clone();
+    if let Some(path) = &arguments.data {
+        let version = import(context, &store, path)?;
+        overrides.push(format!("data.dataset={}", version.reference()));
+    }
+    if arguments.multirun {
+        return train_all(context, &store, &arguments, &overrides);
+    }
+    let claimed = begin(
+        context,
+        &store,
+        &arguments,
+        &overrides,
+        arguments.name.clone(),
+    )?;
+    let trained = training::work(context, &store, claimed)?;
+    conclude(context, &trained)
+}
+
+/// Imports the folder under its own name.
+fn import(context: &Context, store: &Store, path: &Path) -> anyhow::Result<DatasetVersion> {
+    let request = ImportRequest::new(path, dataset_name(path));
+    data::import(context, store, &request)
+}
+
+/// A folder's name with everything that a dataset's name may not have replaced by `-`.
+fn dataset_name(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name
+        .chars()
+        .map(|c| match c {
+            _ if c.is_ascii_alphanumeric() => c,
+            '_' | '-' | '.' => c,
+            _ => '-',
+        })
+        .take(MAX_NAME_BYTES)
+        .collect();
+    let name = name.trim_start_matches(['-', '_', '.']);
+    if name.is_empty() { "images" } else { name }.to_string()
+}
+
+/// Composes and checks the configuration, makes the run and takes its job on.
+fn begin(
+    context: &Context,
+    store: &Store,
+    arguments: &Arguments,
+    overrides: &[String],
+    name: Option<String>,
+) -> anyhow::Result<ClaimedJob> {
+    let (composed, plan) = plan(context, store, overrides)?;
+    let order = TrainingJob {
+        register: arguments.register.clone(),
+        alias: None,
+    };
+    let claimed = training::begin(context, store, &plan, &composed, name, &order)?;
+    announce(context, store, &claimed, &plan)?;
+    Ok(claimed)
+}
+
+/// The configuration with its dataset version pinned, so that it replays the same run later.
+fn plan(
+    context: &Context,
+    store: &Store,
+    overrides: &[String],
+) -> anyhow::Result<(Composed, Plan)> {
+    let composed = config_files::compose(context, overrides)?;
+    let plan = Plan::new(context, store, composed.config)?;
+    let pinned = format!("data.dataset={}", plan.dataset.reference());
+    let composed = config_files::compose(context, &[overrides, &[pinned]].concat())?;
+    Ok((composed, plan))
+}
+
+fn announce(
+    context: &Context,
+    store: &Store,
+    claimed: &ClaimedJob,
+    plan: &Plan,
+) -> anyhow::Result<()> {
+    let Some(id) = claimed.job.run else {
+        return Ok(());
+    };
+    let run = context.wait(store.run(id))?;
+    let layers = plan.graph.check(plan.dataset.classes.len())?;
+    let parameters = layers.iter().map(|layer| layer.parameters).sum();
+    context.printer().step(
+        "Training",
+        format!(
+            "{} ({}, {} parameters) on {} ({})",
+            run.name,
+            plan.config.model.name,
+            text::count(parameters),
+            plan.dataset.reference(),
+            text::plural(plan.dataset.image_count, "image"),
+        ),
+    );
+    Ok(())
+}
+
+fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Result<()> {
+    let store = context.existing_store()?;
+    let run = context.wait(store.find_run(text))?;
+    let claimed = training::resume(context, &store, &run, register)?;
+    context.printer().step("Resuming", &run.name);
+    let trained = training::work(context, &store, claimed)?;
+    conclude(context, &trained)
+}
+
+/// Trains every combination. One that fails is told and the others are trained all the same.
+fn train_all(
+    context: &Context,
+    store: &Store,
+    arguments: &Arguments,
+    overrides: &[String],
+) -> anyhow::Result<()> {
+    let printer = context.printer();
+    let combinations = config_files::compose_multirun(context, overrides)?;
+    let total = combinations.len();
+    let mut table = Table::new(["run", "settings", ">best", ">test accuracy"]);
+    let mut failed = 0;
+    for (index, combination) in combinations.iter().enumerate() {
+        let settings = combination.join(" ");
+        printer.status(format_args!(
+            "\nCombination {} of {total}: {settings}",
+            index + 1
+        ));
+        let name = arguments
+            .name
+            .as_ref()
+            .map(|name| format!("{name}-{}", index + 1));
+        let trained = begin(context, store, arguments, combination, name)
+            .and_then(|claimed| training::work(context, store, claimed));
+        match trained {
+            Ok(trained) => {
+                table.row([
+                    trained.run.name.clone(),
+                    settings,
+                    trained
+                        .outcome
+                        .best
+                        .map_or_else(|| "–".into(), |best| format!("{best:.4}")),
+                    test_accuracy(&trained),
+                ]);
+                interrupted(&trained)?;
+            }
+            Err(error) => {
+                failed += 1;
+                printer.warning(format_args!("`{settings}` failed: {error:#}"));
+            }
+        }
+    }
+    printer.table(&table);
+    if failed > 0 {
+        return Err(Failure::new(format!("{failed} of {total} combinations failed")).into());
+    }
+    Ok(())
+}
+
+/// Says how a training ended. An interrupted one is a failure with a hint.
+pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<()> {
+    interrupted(trained)?;
+    let printer = context.printer();
+    let run = &trained.run;
+    let outcome = &trained.outcome;
+    let early = match outcome.end {
+        TrainEnd::EarlyStopped => ", stopped early",
+        _ => "",
+    };
+    printer.step(
+        "Trained",
+        format!(
+            "{} in {}{early}",
+            run.name,
+            text::plural(outcome.epochs.into(), "epoch")
+        ),
+    );
+    let mut table = Table::new(["run", ">best epoch", ">test accuracy", "model"]);
+    let model = trained.model.as_ref();
+    table.row([
+        run.name.clone(),
+        outcome
+            .best_epoch
+            .map_or_else(|| "–".into(), |epoch| epoch.to_string()),
+        test_accuracy(trained),
+        model.map_or_else(|| "–".into(), |model| model.reference().to_string()),
+    ]);
+    printer.table(&table);
+    let name = &run.name;
+    printer.status("");
+    printer.status(format_args!(
+        "Next: ferrotype evaluate {name} --html report.html"
+    ));
+    match model {
+        Some(model) => printer.status(format_args!(
+            "      ferrotype serve --model {}",
+            model.reference()
+        )),
+        None => printer.status(format_args!(
+            "      ferrotype models register {name} --name NAME"
+        )),
+    }
+    Ok(())
+}
+
+fn test_accuracy(trained: &Trained) -> String {
+    let report = trained.report.as_ref();
+    report.map_or_else(
+        || "–".into(),
+        |report| text::percent(report.scores.accuracy),
+    )
+}
+
+/// Says how to go on with a run that did not come to its end.
+fn interrupted(trained: &Trained) -> anyhow::Result<()> {
+    if trained.outcome.end != TrainEnd::Interrupted {
+        return Ok(());
+    }
+    let run = &trained.run;
+    let why = match run.status {
+        RunStatus::Stopped => "cancelled",
+        _ => "interrupted",
+    };
+    Err(Failure::new(format!(
+        "run `{}` was {why} after {}; it is saved",
+        run.name,
+        text::plural(trained.outcome.global_step, "step")
+    ))
+    .hint(format!(
+        "go on with `ferrotype train --resume {}`",
+        run.name
+    ))
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_a_dataset_name_that_is_allowed() {
+        let cases = [
+            ("/data/land use", "land-use"),
+            ("/data/photos/", "photos"),
+            ("/data/.hidden", "hidden"),
+            ("/data/Größe", "Gr--e"),
+            ("/", "images"),
+        ];
+        for (path, name) in cases {
+            assert_eq!(dataset_name(Path::new(path)), name);
+        }
+    }
+}

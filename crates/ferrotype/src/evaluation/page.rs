@@ -1,0 +1,382 @@
+//! The evaluation as one HTML file that needs nothing beside it: styles, the diagram and the
+//! pictures are inside.
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use ferrotype_measure::{CalibrationBin, EvaluationReport, Mistake};
+use minijinja::Environment;
+use minijinja::value::Serde;
+use serde::Serialize;
+
+use crate::output::text;
+
+const TEMPLATE: &str = include_str!("page.html");
+
+/// Mistakes shown on the page.
+const MISTAKES_SHOWN: usize = 24;
+
+/// Side of a mistake's picture in pixels: twice the width it is shown at, for dense screens.
+const PICTURE_SIDE: u32 = 304;
+
+/// JPEG quality of the pictures.
+const PICTURE_QUALITY: u8 = 85;
+
+/// What the page is about.
+#[derive(Serialize)]
+pub(crate) struct PageSubject {
+    /// The run's or model's name.
+    pub(crate) title: String,
+    /// The dataset version.
+    pub(crate) dataset: String,
+    /// The split.
+    pub(crate) split: String,
+    /// When it was evaluated.
+    pub(crate) when: String,
+    /// The runtime that answered.
+    pub(crate) runtime: String,
+}
+
+/// Renders the page. `picture` answers with the bytes of an image by the digest of its blob;
+/// a picture that cannot be had is left out.
+pub(crate) fn render(
+    subject: &PageSubject,
+    report: &EvaluationReport,
+    picture: impl Fn(&str) -> Option<Vec<u8>>,
+) -> anyhow::Result<String> {
+    let mut environment = Environment::new();
+    environment
+        .add_template("evaluation.html", TEMPLATE)
+        .context("the page's template is wrong")?;
+    let scores = &report.scores;
+    let mistakes: Vec<MistakeCard> = report
+        .mistakes
+        .iter()
+        .take(MISTAKES_SHOWN)
+        .map(|mistake| MistakeCard::new(mistake, &report.classes, &picture))
+        .collect();
+    let values = Page {
+        version: env!("CARGO_PKG_VERSION"),
+        subject,
+        count: text::count(scores.count),
+        class_names: &report.classes,
+        tiles: tiles(report),
+        confusion: confusion(report),
+        classes: classes(report),
+        diagram: Diagram::new(&scores.calibration_bins),
+        calibration_error: format!("{:.3}", scores.expected_calibration_error),
+        mistakes,
+    };
+    let template = environment.get_template("evaluation.html")?;
+    Ok(template.render(Serde(&values))?)
+}
+
+/// Everything that the template shows.
+#[derive(Serialize)]
+struct Page<'a> {
+    version: &'static str,
+    #[serde(flatten)]
+    subject: &'a PageSubject,
+    count: String,
+    class_names: &'a [String],
+    tiles: Vec<Tile>,
+    confusion: Vec<ConfusionRow<'a>>,
+    classes: Vec<ClassRow<'a>>,
+    diagram: Diagram,
+    calibration_error: String,
+    mistakes: Vec<MistakeCard<'a>>,
+}
+
+/// A score with its name.
+#[derive(Serialize)]
+struct Tile {
+    name: &'static str,
+    value: String,
+}
+
+fn tiles(report: &EvaluationReport) -> Vec<Tile> {
+    let scores = &report.scores;
+    let share = |value: f64| text::percent(value);
+    let mut tiles = vec![
+        Tile {
+            name: "accuracy",
+            value: share(scores.accuracy),
+        },
+        Tile {
+            name: "macro F1",
+            value: share(scores.macro_f1),
+        },
+        Tile {
+            name: "macro precision",
+            value: share(scores.macro_precision),
+        },
+        Tile {
+            name: "macro recall",
+            value: share(scores.macro_recall),
+        },
+    ];
+    if let Some(auroc) = scores.auroc {
+        tiles.push(Tile {
+            name: "AUROC",
+            value: format!("{auroc:.3}"),
+        });
+    }
+    tiles.push(Tile {
+        name: "cross-entropy",
+        value: format!("{:.3}", scores.loss),
+    });
+    tiles.push(Tile {
+        name: "calibration error",
+        value: format!("{:.3}", scores.expected_calibration_error),
+    });
+    tiles
+}
+
+/// A row of the confusion matrix: one true class.
+#[derive(Serialize)]
+struct ConfusionRow<'a> {
+    class: &'a str,
+    cells: Vec<ConfusionCell<'a>>,
+}
+
+/// How often the row's class was predicted as this one.
+#[derive(Serialize)]
+struct ConfusionCell<'a> {
+    class: &'a str,
+    count: u64,
+    kind: &'static str,
+    /// Opacity of the colour: the share of the row's images.
+    share: String,
+}
+
+fn confusion(report: &EvaluationReport) -> Vec<ConfusionRow<'_>> {
+    let rows = report.scores.confusion.iter().zip(&report.classes);
+    rows.enumerate()
+        .map(|(truth, (counts, class))| {
+            let total: u64 = counts.iter().sum();
+            let cells = counts.iter().zip(&report.classes).enumerate();
+            ConfusionRow {
+                class,
+                cells: cells
+                    .map(|(predicted, (&count, class))| ConfusionCell {
+                        class,
+                        count,
+                        kind: match (count, truth == predicted) {
+                            (0, _) => "zero",
+                            (_, true) => "right",
+                            (_, false) => "wrong",
+                        },
+                        share: format!("{:.2}", count as f64 / total.max(1) as f64),
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+/// A class's scores as text.
+#[derive(Serialize)]
+struct ClassRow<'a> {
+    name: &'a str,
+    precision: String,
+    recall: String,
+    f1: String,
+    f1_width: String,
+    auroc: String,
+    support: String,
+}
+
+fn classes(report: &EvaluationReport) -> Vec<ClassRow<'_>> {
+    let scores = report.scores.per_class.iter().zip(&report.classes);
+    scores
+        .map(|(scores, name)| ClassRow {
+            name,
+            precision: text::percent(scores.precision),
+            recall: text::percent(scores.recall),
+            f1: text::percent(scores.f1),
+            f1_width: format!("{:.1}", scores.f1 * 100.0),
+            auroc: scores
+                .auroc
+                .map_or_else(|| "–".to_string(), |auroc| format!("{auroc:.3}")),
+            support: text::count(scores.support),
+        })
+        .collect()
+}
+
+/// A mistake with its picture as a data URI.
+#[derive(Serialize)]
+struct MistakeCard<'a> {
+    label: &'a str,
+    predicted: &'a str,
+    confidence: String,
+    path: &'a str,
+    picture: Option<String>,
+}
+
+impl<'a> MistakeCard<'a> {
+    fn new(
+        mistake: &'a Mistake,
+        classes: &'a [String],
+        picture: &impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Self {
+        let class = |index: u32| classes.get(index as usize).map_or("?", String::as_str);
+        Self {
+            label: class(mistake.label),
+            predicted: class(mistake.predicted),
+            confidence: text::percent(f64::from(mistake.confidence)),
+            path: &mistake.path,
+            picture: picture(&mistake.digest).and_then(|bytes| data_uri(&bytes)),
+        }
+    }
+}
+
+/// An image file as a small JPEG inside a `data:` URI; none when it cannot be decoded.
+fn data_uri(bytes: &[u8]) -> Option<String> {
+    use ferrotype_vision::{decode, encode, thumbnail};
+    let image = decode::decode(bytes, &decode::DecodeLimits::default())
+        .ok()?
+        .image;
+    let small = thumbnail(&image, PICTURE_SIDE);
+    let jpeg = encode::jpeg(&small, PICTURE_QUALITY).ok()?;
+    let text = base64::engine::general_purpose::STANDARD.encode(jpeg);
+    Some(format!("data:image/jpeg;base64,{text}"))
+}
+
+/// The reliability diagram in the coordinates of its SVG.
+#[derive(Serialize)]
+struct Diagram {
+    grid: Vec<GridLine>,
+    bins: Vec<DiagramBin>,
+}
+
+/// A grid line with its label, which stands on both axes.
+#[derive(Serialize)]
+struct GridLine {
+    x: f64,
+    y: f64,
+    label: String,
+}
+
+/// A bar of accuracy, and the gap between it and the mean confidence.
+#[derive(Serialize)]
+struct DiagramBin {
+    x: f64,
+    width: f64,
+    y: f64,
+    height: f64,
+    gap_y: f64,
+    gap_height: f64,
+    label: String,
+}
+
+/// The plot's area: left, top, width, height.
+const PLOT: (f64, f64, f64, f64) = (40.0, 10.0, 270.0, 200.0);
+
+impl Diagram {
+    fn new(bins: &[CalibrationBin]) -> Self {
+        let (left, top, width, height) = PLOT;
+        let x = |share: f64| round(left + share * width);
+        let y = |share: f64| round(top + (1.0 - share) * height);
+        let grid = [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| GridLine {
+            x: x(share),
+            y: y(share),
+            label: format!("{:.0} %", share * 100.0),
+        });
+        let bins = bins.iter().filter(|bin| bin.count > 0).map(|bin| {
+            let (low, high) = (
+                bin.accuracy.min(bin.mean_confidence),
+                bin.accuracy.max(bin.mean_confidence),
+            );
+            DiagramBin {
+                x: x(bin.lower) + 0.5,
+                width: round((bin.upper - bin.lower) * width - 1.0),
+                y: y(bin.accuracy),
+                height: round(bin.accuracy * height),
+                gap_y: y(high),
+                gap_height: round((high - low) * height),
+                label: format!(
+                    "confidence {:.0} to {:.0} %: {} right of {}",
+                    bin.lower * 100.0,
+                    bin.upper * 100.0,
+                    text::percent(bin.accuracy),
+                    text::plural(bin.count, "image")
+                ),
+            }
+        });
+        Self {
+            grid: grid.into(),
+            bins: bins.collect(),
+        }
+    }
+}
+
+/// One digit after the point: a tenth of a pixel.
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrotype_measure::Classification;
+
+    fn report() -> EvaluationReport {
+        let mut scores = Classification::new(2);
+        for (probabilities, label) in [([0.9, 0.1], 0), ([0.2, 0.8], 1), ([0.7, 0.3], 1)] {
+            scores.update(&probabilities, label).unwrap();
+        }
+        EvaluationReport {
+            classes: vec!["<b>cat".into(), "dog".into()],
+            scores: scores.finish(),
+            mistakes: vec![Mistake {
+                path: "dog/7.png".into(),
+                digest: "d".into(),
+                label: 1,
+                predicted: 0,
+                confidence: 0.7,
+                label_probability: 0.3,
+            }],
+        }
+    }
+
+    fn subject() -> PageSubject {
+        PageSubject {
+            title: "Run tiny".into(),
+            dataset: "pets@v1".into(),
+            split: "test".into(),
+            when: String::new(),
+            runtime: "rten".into(),
+        }
+    }
+
+    #[test]
+    fn the_page_holds_scores_and_pictures_and_no_address() {
+        let picture = ferrotype_testkit::images::png(20, 10, [1, 2, 3]);
+        let page = render(&subject(), &report(), |_| Some(picture.clone())).unwrap();
+        assert!(page.contains("66.7 %"));
+        assert!(page.contains("data:image/jpeg;base64,"));
+        assert!(!page.contains("http://") && !page.contains("https://"));
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let page = render(&subject(), &report(), |_| None).unwrap();
+        assert!(page.contains("&lt;b&gt;cat"));
+        assert!(!page.contains("<b>cat"));
+        assert!(page.contains("picture not kept"));
+    }
+
+    #[test]
+    fn the_gap_of_a_bin_lies_between_accuracy_and_confidence() {
+        let bin = CalibrationBin {
+            lower: 0.8,
+            upper: 1.0,
+            count: 4,
+            mean_confidence: 0.9,
+            accuracy: 0.5,
+        };
+        let diagram = Diagram::new(&[bin]);
+        let bar = &diagram.bins[0];
+        assert_eq!((bar.y, bar.height), (110.0, 100.0));
+        assert_eq!((bar.gap_y, bar.gap_height), (30.0, 80.0));
+    }
+}

@@ -1,0 +1,96 @@
+//! An evaluation as tables in the terminal.
+
+use ferrotype_measure::EvaluationReport;
+
+use crate::output::{Printer, Table, text};
+
+/// With more classes than this a confusion matrix does not fit into a terminal.
+const MATRIX_CLASSES: usize = 12;
+
+/// Mistakes shown in the terminal.
+const MISTAKES_SHOWN: usize = 5;
+
+/// Prints scores, classes, confusion matrix and the worst mistakes.
+pub(crate) fn print(printer: &Printer, report: &EvaluationReport) {
+    printer.table(&scores(report));
+    printer.result("");
+    printer.table(&classes(report));
+    if report.classes.len() <= MATRIX_CLASSES {
+        printer.result("\nConfusion matrix (rows: true class, columns: predicted)");
+        printer.table(&confusion(report));
+    }
+    if !report.mistakes.is_empty() {
+        printer.result("\nWorst mistakes");
+        printer.table(&mistakes(report));
+    }
+}
+
+fn scores(report: &EvaluationReport) -> Table {
+    let scores = &report.scores;
+    let mut table = Table::new([
+        ">images",
+        ">accuracy",
+        ">macro F1",
+        ">AUROC",
+        ">cross-entropy",
+        ">calibration error",
+    ]);
+    table.row([
+        text::count(scores.count),
+        text::percent(scores.accuracy),
+        text::percent(scores.macro_f1),
+        three_digits(scores.auroc),
+        format!("{:.3}", scores.loss),
+        format!("{:.3}", scores.expected_calibration_error),
+    ]);
+    table
+}
+
+fn classes(report: &EvaluationReport) -> Table {
+    let mut table = Table::new(["class", ">precision", ">recall", ">F1", ">AUROC", ">images"]);
+    for (class, scores) in report.classes.iter().zip(&report.scores.per_class) {
+        table.row([
+            class.clone(),
+            text::percent(scores.precision),
+            text::percent(scores.recall),
+            text::percent(scores.f1),
+            three_digits(scores.auroc),
+            text::count(scores.support),
+        ]);
+    }
+    table
+}
+
+fn confusion(report: &EvaluationReport) -> Table {
+    let mut header = vec![String::new()];
+    header.extend(report.classes.iter().map(|class| format!(">{class}")));
+    let mut table = Table::with_header(header);
+    for (class, counts) in report.classes.iter().zip(&report.scores.confusion) {
+        let counts = counts.iter().map(|&count| text::count(count));
+        table.row(std::iter::once(class.clone()).chain(counts));
+    }
+    table
+}
+
+fn mistakes(report: &EvaluationReport) -> Table {
+    let class = |index: u32| {
+        report
+            .classes
+            .get(index as usize)
+            .map_or("?", String::as_str)
+    };
+    let mut table = Table::new(["image", "true class", "predicted", ">confidence"]);
+    for mistake in report.mistakes.iter().take(MISTAKES_SHOWN) {
+        table.row([
+            &mistake.path,
+            class(mistake.label),
+            class(mistake.predicted),
+            &text::percent(f64::from(mistake.confidence)),
+        ]);
+    }
+    table
+}
+
+fn three_digits(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_string(), |value| format!("{value:.3}"))
+}

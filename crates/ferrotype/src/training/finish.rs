@@ -1,0 +1,99 @@
+//! What follows when a training is done: the ONNX file, the scores on the test split, the registry.
+
+use ferrotype_core::dataset::Split;
+use ferrotype_inference::{Model, RuntimeChoice};
+use ferrotype_measure::EvaluationReport;
+use ferrotype_store::ModelVersion;
+
+use super::export::{ONNX_ARTIFACT, from_checkpoint};
+use super::register::register_run;
+use super::{Plan, Trained, TrainingJob, Worker};
+use crate::evaluation::{self, Subject};
+use crate::output::text;
+
+/// The media type of an ONNX file.
+const ONNX_MEDIA_TYPE: &str = "application/onnx";
+
+impl Worker<'_> {
+    /// Exports the best weights, evaluates what was exported, and registers it if that was asked for.
+    pub(super) fn finish(
+        &self,
+        plan: &Plan,
+        order: &TrainingJob,
+        trained: &mut Trained,
+    ) -> anyhow::Result<()> {
+        let onnx = from_checkpoint(self.store, self.run, plan)?;
+        let digest = self.store.blobs().put(&onnx)?;
+        self.context.wait(self.store.add_artifact(
+            self.run.id,
+            ONNX_ARTIFACT,
+            digest,
+            onnx.len() as u64,
+            ONNX_MEDIA_TYPE,
+        ))?;
+        self.log.line(format_args!(
+            "exported {} of ONNX",
+            text::bytes(onnx.len() as u64)
+        ));
+        let model = Model::load(&onnx, RuntimeChoice::Auto, 0)?;
+        trained.report = self.test(plan, &model, trained.outcome.global_step)?;
+        if let Some(name) = &order.register {
+            trained.model = Some(self.register(name, order.alias.as_deref())?);
+        }
+        Ok(())
+    }
+
+    /// Scores the exported model on the test split; none when the dataset has no test split.
+    fn test(
+        &self,
+        plan: &Plan,
+        model: &Model,
+        step: u64,
+    ) -> anyhow::Result<Option<EvaluationReport>> {
+        let manifest = ferrotype_data::load_manifest(self.store, &plan.dataset)?;
+        if manifest.entries_in(Split::Test).next().is_none() {
+            self.context.printer().warning(format_args!(
+                "`{}` has no test images; the model was not tested",
+                plan.dataset.reference()
+            ));
+            return Ok(None);
+        }
+        let subject = Subject::Run(Box::new(self.run.clone()));
+        let (_, report) = evaluation::evaluate(
+            self.context,
+            self.store,
+            &subject,
+            model,
+            &plan.dataset,
+            Split::Test,
+        )?;
+        let writer = self.store.writer()?;
+        let scores = &report.scores;
+        for (key, value) in [
+            ("test/loss", scores.loss),
+            ("test/accuracy", scores.accuracy),
+            ("test/f1", scores.macro_f1),
+        ] {
+            writer.log_metric(self.run.id, key, step, value)?;
+        }
+        writer.flush()?;
+        self.log.line(format_args!(
+            "test: accuracy {}, macro F1 {}, {}",
+            text::percent(scores.accuracy),
+            text::percent(scores.macro_f1),
+            model.runtime_name()
+        ));
+        Ok(Some(report))
+    }
+
+    fn register(&self, name: &str, alias: Option<&str>) -> anyhow::Result<ModelVersion> {
+        let version = register_run(self.context, self.store, self.run, name)?;
+        if let Some(alias) = alias {
+            let pointed = self.store.set_alias(&version.name, alias, version.version);
+            self.context.wait(pointed)?;
+        }
+        self.log
+            .line(format_args!("registered {}", version.reference()));
+        Ok(version)
+    }
+}

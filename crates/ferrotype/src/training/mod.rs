@@ -1,0 +1,258 @@
+//! A training run, put together: the dataset's images, the loader, the engine, the scores, the
+//! store. Every training is a job: [`begin`] makes the run and its job, [`work`] does it, in this
+//! process for `ferrotype train`, in a child of the server for `ferrotype job run`.
+
+mod environment;
+pub(crate) mod export;
+mod finish;
+mod observer;
+mod plan;
+pub(crate) mod register;
+mod run_log;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use ferrotype_core::config::Composed;
+use ferrotype_core::id::RunId;
+use ferrotype_engine::train::{TrainEnd, TrainOutcome, TrainRequest, train};
+use ferrotype_measure::EvaluationReport;
+use ferrotype_store::{
+    ClaimedJob, Job, JobFilter, JobOutcome, JobStatus, ModelVersion, NewRun, Run, RunStatus, Store,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use observer::{Observer, Watch};
+pub(crate) use plan::Plan;
+use run_log::RunLog;
+
+/// The kind of a training's job.
+pub(crate) const JOB_KIND: &str = "train";
+
+/// What a training's job is to do besides training its run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TrainingJob {
+    /// Register the result as the next version of this model.
+    #[serde(default)]
+    pub(crate) register: Option<String>,
+    /// Point this alias to it.
+    #[serde(default)]
+    pub(crate) alias: Option<String>,
+}
+
+/// What a training led to.
+pub(crate) struct Trained {
+    /// The run as it ended.
+    pub(crate) run: Run,
+    /// How training itself ended.
+    pub(crate) outcome: TrainOutcome,
+    /// The scores on the test split, if there is one.
+    pub(crate) report: Option<EvaluationReport>,
+    /// The model version, if one was asked for.
+    pub(crate) model: Option<ModelVersion>,
+}
+
+/// Makes the run and its job, and takes the job on.
+pub(crate) fn begin(
+    context: &Context,
+    store: &Store,
+    plan: &Plan,
+    composed: &Composed,
+    name: Option<String>,
+    job: &TrainingJob,
+) -> anyhow::Result<ClaimedJob> {
+    let run = context.wait(store.create_run(NewRun {
+        name,
+        dataset_version: Some(plan.dataset.id),
+        config_yaml: composed.to_yaml(),
+        params: params(composed),
+        seed: plan.config.train.seed,
+        git_commit: environment::git_commit(context.project().root()),
+        environment_json: environment::describe(&plan.config).to_string(),
+    }))?;
+    claim_new(context, store, run.id, job)
+}
+
+/// The settings by dotted keys, for comparing runs.
+fn params(composed: &Composed) -> BTreeMap<String, String> {
+    let values = composed.origins().into_iter();
+    values
+        // A user's own layer graph is a document, not a setting.
+        .filter(|(key, ..)| !key.starts_with("model.layers."))
+        .map(|(key, value, _)| (key, value.to_string()))
+        .collect()
+}
+
+/// Takes a run on again: its own job if that has not ended for good, else a new one.
+pub(crate) fn resume(
+    context: &Context,
+    store: &Store,
+    run: &Run,
+    register: Option<String>,
+) -> anyhow::Result<ClaimedJob> {
+    // Says who works on it, if somebody does.
+    drop(store.lock_run(run.id)?);
+    if run.status == RunStatus::Finished {
+        return Err(Failure::new(format!("run `{}` is finished", run.name))
+            .hint("start a new run, with `train.epochs=N` for a longer one")
+            .into());
+    }
+    let filter = JobFilter {
+        run: Some(run.id),
+        ..JobFilter::default()
+    };
+    let last = context.wait(store.jobs(&filter, 1))?.pop();
+    let mut order = match &last {
+        Some(job) => read_payload(job)?,
+        None => TrainingJob::default(),
+    };
+    let is_the_same = register.is_none() || register == order.register;
+    match last {
+        Some(job) if is_the_same && can_be_taken_on(job.status) => {
+            Ok(context.wait(store.claim_job(job.id))?)
+        }
+        _ => {
+            order.register = register.or(order.register);
+            claim_new(context, store, run.id, &order)
+        }
+    }
+}
+
+fn can_be_taken_on(status: JobStatus) -> bool {
+    matches!(
+        status,
+        JobStatus::Queued | JobStatus::Running | JobStatus::Interrupted
+    )
+}
+
+fn claim_new(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    order: &TrainingJob,
+) -> anyhow::Result<ClaimedJob> {
+    let payload = serde_json::to_string(order)?;
+    let job = context.wait(store.enqueue_job(JOB_KIND, &payload, Some(run)))?;
+    Ok(context.wait(store.claim_job(job.id))?)
+}
+
+fn read_payload(job: &Job) -> anyhow::Result<TrainingJob> {
+    serde_json::from_str(&job.payload_json)
+        .with_context(|| format!("the payload of job `{}` cannot be read", job.id))
+}
+
+/// Trains the job's run to its end, or until it is interrupted. Run and job say afterwards how it
+/// went, whatever happened.
+pub(crate) fn work(
+    context: &Context,
+    store: &Store,
+    claimed: ClaimedJob,
+) -> anyhow::Result<Trained> {
+    let order = read_payload(&claimed.job)?;
+    let id = claimed.job.run.context("the job names no run")?;
+    let _lock = store.lock_run(id)?;
+    let run = context.wait(store.run(id))?;
+    context.wait(store.set_run_status(id, RunStatus::Running, None))?;
+    let log = RunLog::open(store, id)?;
+    let worked = Worker {
+        context,
+        store,
+        run: &run,
+        log: &log,
+        job: &claimed,
+    }
+    .work(&order);
+    let (status, outcome) = match &worked {
+        Ok((_, true)) => (RunStatus::Stopped, JobOutcome::Cancelled),
+        Ok((trained, false)) if trained.outcome.end == TrainEnd::Interrupted => {
+            (RunStatus::Interrupted, JobOutcome::Interrupted)
+        }
+        Ok(_) => (RunStatus::Finished, JobOutcome::Finished),
+        Err(error) => {
+            let message = format!("{error:#}");
+            log.line(format_args!("failed: {message}"));
+            (RunStatus::Failed, JobOutcome::Failed(message))
+        }
+    };
+    let error = match &outcome {
+        JobOutcome::Failed(message) => Some(message.as_str()),
+        _ => None,
+    };
+    let recorded = context
+        .wait(store.set_run_status(id, status, error))
+        .and_then(|()| context.wait(store.finish_job(claimed, outcome)));
+    match (worked, recorded) {
+        (Ok((mut trained, _)), recorded) => {
+            recorded?;
+            trained.run = context.wait(store.run(id))?;
+            Ok(trained)
+        }
+        (Err(error), recorded) => {
+            if let Err(unrecorded) = recorded {
+                context.printer().warning(format_args!(
+                    "the failure could not be recorded: {unrecorded}"
+                ));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What one training works with.
+struct Worker<'a> {
+    context: &'a Context,
+    store: &'a Store,
+    run: &'a Run,
+    log: &'a RunLog,
+    job: &'a ClaimedJob,
+}
+
+impl Worker<'_> {
+    /// Trains, and then exports, evaluates and registers unless it was interrupted. Also answers
+    /// whether somebody cancelled it.
+    fn work(&self, order: &TrainingJob) -> anyhow::Result<(Trained, bool)> {
+        let plan = Plan::of_run(self.context, self.store, self.run)?;
+        let (outcome, cancelled) = self.train(&plan)?;
+        let mut trained = Trained {
+            run: self.run.clone(),
+            outcome,
+            report: None,
+            model: None,
+        };
+        if trained.outcome.end == TrainEnd::Interrupted {
+            return Ok((trained, cancelled));
+        }
+        self.finish(&plan, order, &mut trained)?;
+        Ok((trained, false))
+    }
+
+    fn train(&self, plan: &Plan) -> anyhow::Result<(TrainOutcome, bool)> {
+        let sources = plan.sources(self.store)?;
+        let writer = self.store.writer()?;
+        let watch = Watch {
+            interrupt: self.context.interrupt().clone(),
+            job: writer.watch_job(self.job.job.id)?,
+        };
+        let request = TrainRequest {
+            graph: plan.graph.clone(),
+            config: &plan.config.train,
+            loader: plan.loader_options()?,
+            train: sources.train,
+            validation: sources.validation,
+            checkpoint_directory: self.store.run_directory(self.run.id),
+            resume: true,
+        };
+        let mut observer = Observer::new(self, plan, writer.clone(), &watch);
+        let outcome = train(request, &mut observer);
+        observer.finish()?;
+        let outcome = outcome?;
+        writer.flush()?;
+        let cancelled = watch.job.is_cancel_requested();
+        Ok((
+            outcome,
+            cancelled && !self.context.interrupt().is_requested(),
+        ))
+    }
+}

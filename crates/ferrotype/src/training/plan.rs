@@ -1,0 +1,185 @@
+//! What a configuration means for a dataset version: the graph, the preprocessing, the images.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferrotype_core::config::schema::DataConfig;
+use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
+use ferrotype_core::dataset::Split;
+use ferrotype_core::graph::Graph;
+use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
+use ferrotype_core::name::Reference;
+use ferrotype_data::{StoreSource, load_manifest};
+use ferrotype_store::{DatasetVersion, Run, Store};
+use ferrotype_vision::augment::Augment;
+use ferrotype_vision::loader::{CachedSource, LoaderOptions, SampleSource};
+use ferrotype_vision::transform::Transform;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Decoded images that are kept in memory: for each of the two splits a training reads.
+const CACHE_BYTES: u64 = 1 << 30;
+
+/// Batches that the loader makes ahead of the step.
+const BATCHES_AHEAD: usize = 4;
+
+/// Red, green and blue.
+const CHANNELS: usize = 3;
+
+/// A configuration that has been checked against a dataset version.
+pub(crate) struct Plan {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// What it learns from.
+    pub(crate) dataset: DatasetVersion,
+    /// The network.
+    pub(crate) graph: Graph,
+    /// From an image to the network's input.
+    pub(crate) preprocessing: Preprocessing,
+}
+
+/// The images that training reads.
+pub(crate) struct Sources {
+    /// Weights are fitted on these.
+    pub(crate) train: Arc<dyn SampleSource>,
+    /// The best weights are chosen by these; may be empty.
+    pub(crate) validation: Arc<dyn SampleSource>,
+}
+
+impl Plan {
+    /// Finds the dataset version that the configuration names, and checks that the network fits.
+    pub(crate) fn new(context: &Context, store: &Store, config: Config) -> anyhow::Result<Self> {
+        let Some(name) = &config.data.dataset else {
+            return Err(no_dataset(context, store)?.into());
+        };
+        let reference: Reference = name.parse()?;
+        let dataset = context.wait(store.dataset_version(&reference))?;
+        let preprocessing = preprocessing(&config.data);
+        preprocessing.check().map_err(Failure::new)?;
+        let side = config.data.image_size as usize;
+        let classes = dataset.classes.len();
+        let graph = Graph::from_config(&config.model, [CHANNELS, side, side], classes)?;
+        graph.check(classes)?;
+        Ok(Self {
+            config,
+            dataset,
+            graph,
+            preprocessing,
+        })
+    }
+
+    /// The plan that a run was made by.
+    pub(crate) fn of_run(context: &Context, store: &Store, run: &Run) -> anyhow::Result<Self> {
+        let stored = MemorySource {
+            primary: Some(SourceFile {
+                name: format!("the configuration of run {}", run.name),
+                text: run.config_yaml.clone(),
+            }),
+            ..MemorySource::default()
+        };
+        // Resolved when it was stored: it asks neither for a file nor for the environment.
+        let composed = compose(&stored, &[], &BTreeMap::new())?;
+        Self::new(context, store, composed.config)
+    }
+
+    /// The images of both splits, kept in memory as far as they fit.
+    pub(crate) fn sources(&self, store: &Store) -> anyhow::Result<Sources> {
+        let manifest = load_manifest(store, &self.dataset)?;
+        let transform = self.transform()?;
+        let source = |split| -> anyhow::Result<Arc<dyn SampleSource>> {
+            let source = StoreSource::from_manifest(store, &manifest, split)?;
+            let source = Arc::new(source);
+            Ok(Arc::new(CachedSource::new(
+                source,
+                transform.clone(),
+                CACHE_BYTES,
+            )))
+        };
+        let sources = Sources {
+            train: source(Split::Train)?,
+            validation: source(Split::Val)?,
+        };
+        if sources.train.is_empty() {
+            return Err(Failure::new(format!(
+                "`{}` has no images to train on",
+                self.dataset.reference()
+            ))
+            .hint(format!(
+                "`ferrotype data show {}` counts its splits",
+                self.dataset.reference()
+            ))
+            .into());
+        }
+        Ok(sources)
+    }
+
+    /// How batches are made.
+    pub(crate) fn loader_options(&self) -> anyhow::Result<LoaderOptions> {
+        let augment = self
+            .config
+            .data
+            .augment
+            .clone()
+            .map(Augment::new)
+            .transpose()?;
+        Ok(LoaderOptions {
+            transform: self.transform()?,
+            augment,
+            batch_size: self.config.train.batch_size,
+            workers: self.config.data.workers,
+            seed: self.config.train.seed,
+            prefetch: BATCHES_AHEAD,
+        })
+    }
+
+    /// The manifest of the model that the run trains; the export fills in the tensors' names.
+    pub(crate) fn manifest(&self, run: &Run) -> ModelManifest {
+        ModelManifest {
+            manifest_version: MANIFEST_VERSION,
+            task: Task::Classification,
+            classes: self.dataset.classes.clone(),
+            preprocessing: self.preprocessing.clone(),
+            output: OutputKind::Logits,
+            input_name: String::new(),
+            output_name: String::new(),
+            embedding_name: None,
+            architecture: Some(self.config.model.name.clone()),
+            dataset_version: Some(self.dataset.reference().to_string()),
+            dataset_digest: Some(self.dataset.digest.to_string()),
+            run: Some(run.id),
+        }
+    }
+
+    fn transform(&self) -> anyhow::Result<Transform> {
+        Ok(Transform::new(&self.preprocessing)?)
+    }
+}
+
+/// The preprocessing that training evaluates with and that the manifest carries to serving.
+fn preprocessing(data: &DataConfig) -> Preprocessing {
+    Preprocessing {
+        width: data.image_size,
+        height: data.image_size,
+        resize: data.resize,
+        filter: data.filter,
+        mean: data.mean,
+        std: data.std,
+    }
+}
+
+fn no_dataset(context: &Context, store: &Store) -> anyhow::Result<Failure> {
+    let failure = Failure::new("no dataset is named to train on");
+    let mut names: Vec<String> = context
+        .wait(store.dataset_versions())?
+        .into_iter()
+        .map(|version| version.name)
+        .collect();
+    names.dedup();
+    Ok(match names.first() {
+        None => failure.hint("`ferrotype train --data PATH` imports a folder and trains on it"),
+        Some(name) => failure
+            .hint(format!("name one: `ferrotype train data.dataset={name}`"))
+            .hint(format!("there is `{}`", names.join("`, `"))),
+    })
+}

@@ -1,0 +1,256 @@
+//! What was trained is what is served: the same preprocessing, bit for bit, and the same logits,
+//! within 1e-4 × (1 + the largest logit), on rten and on ONNX Runtime from PyPI.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use ferrotype_core::config::schema::{ModelConfig, OptimizerConfig};
+use ferrotype_core::graph::{Graph, zoo};
+use ferrotype_core::manifest::{
+    MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, ResizeFilter, ResizeMode, Task,
+};
+use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
+use ferrotype_engine::onnx_export;
+use ferrotype_inference::{embed_manifest, inspect};
+use ferrotype_testkit::images::{jpeg, jpeg_with_orientation};
+use ferrotype_testkit::onnx::colour_model;
+use ferrotype_vision::RgbImage;
+use ferrotype_vision::decode::{DecodeLimits, decode};
+use ferrotype_vision::loader::{
+    CachedSource, Loader, LoaderOptions, SampleError, SampleSource, plain_order,
+};
+use ferrotype_vision::random;
+use ferrotype_vision::transform::Transform;
+
+const SIDE: u32 = 32;
+const CLASSES: usize = 3;
+const BATCH: usize = 4;
+
+fn manifest(resize: ResizeMode, filter: ResizeFilter) -> ModelManifest {
+    ModelManifest {
+        manifest_version: MANIFEST_VERSION,
+        task: Task::Classification,
+        classes: ["a", "b", "c"].map(str::to_string).to_vec(),
+        preprocessing: Preprocessing {
+            width: SIDE,
+            height: SIDE,
+            resize,
+            filter,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        },
+        output: OutputKind::Logits,
+        input_name: "image".into(),
+        output_name: "scores".into(),
+        embedding_name: None,
+        architecture: None,
+        dataset_version: None,
+        dataset_digest: None,
+        run: None,
+    }
+}
+
+/// Image files, decoded as the store's source decodes them.
+struct Files(Vec<Vec<u8>>);
+
+impl SampleSource for Files {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, _index: usize) -> u32 {
+        0
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn load(&self, index: usize) -> Result<RgbImage, SampleError> {
+        Ok(decode(&self.0[index], &DecodeLimits::default())
+            .unwrap()
+            .image)
+    }
+}
+
+#[test]
+fn what_training_evaluates_on_is_what_serving_feeds_bit_for_bit() {
+    let files = vec![
+        jpeg(57, 43, [200, 30, 90]),
+        jpeg(SIDE, SIDE, [10, 200, 90]),
+        jpeg_with_orientation(21, 80, 6),
+    ];
+    for resize in [ResizeMode::Stretch, ResizeMode::CenterCrop] {
+        for filter in [ResizeFilter::Bilinear, ResizeFilter::Bicubic] {
+            let manifest = manifest(resize, filter);
+            // Training: the cached source and the loader's threads, without augmentation.
+            let transform = Transform::new(&manifest.preprocessing).unwrap();
+            let files: Arc<dyn SampleSource> = Arc::new(Files(files.clone()));
+            let cached = CachedSource::new(Arc::clone(&files), transform.clone(), 1 << 20);
+            let options = LoaderOptions {
+                transform,
+                augment: None,
+                batch_size: 2,
+                workers: 2,
+                seed: 0,
+                prefetch: 2,
+            };
+            let trained: Vec<f32> = Loader::epoch(Arc::new(cached), &options, plain_order(3), 1, 0)
+                .flat_map(|batch| batch.unwrap().images)
+                .collect();
+            // Serving: the manifest as it comes out of the ONNX file.
+            let onnx = embed_manifest(&colour_model(SIDE), &manifest).unwrap();
+            let served = inspect(&onnx).unwrap().manifest().unwrap();
+            let transform = Transform::new(&served.preprocessing).unwrap();
+            let served: Vec<f32> = (0..3)
+                .flat_map(|index| transform.apply(&files.load(index).unwrap()))
+                .collect();
+            let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&trained) == bits(&served), "{resize:?} {filter:?}");
+        }
+    }
+}
+
+/// A network after a few training steps, so that no running statistic is at its start.
+struct Trained {
+    onnx: Vec<u8>,
+    input: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+fn train(graph: &Graph) -> Trained {
+    let optimizer = OptimizerConfig::AdamW {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+    };
+    let mut executor = CpuExecutor::new(graph, &optimizer, 7).unwrap();
+    let images = |purpose: u64| -> Vec<f32> {
+        let mut rng = random::stream(3, "agreement", &[purpose]);
+        let values = BATCH * 3 * (SIDE * SIDE) as usize;
+        (0..values)
+            .map(|_| random::normal(&mut rng) as f32)
+            .collect()
+    };
+    for step in 0..5 {
+        let options = StepOptions {
+            step,
+            learning_rate: 0.01,
+            dropout_seed: 1,
+            gradient_clip: None,
+        };
+        let labels = [0, 1, 2, (step % 3) as u32];
+        executor
+            .train_step(&images(step), &labels, &options)
+            .unwrap();
+    }
+    let input = images(99);
+    let logits = executor.evaluate(&input, BATCH).unwrap();
+    let manifest = manifest(ResizeMode::Stretch, ResizeFilter::Bilinear);
+    let onnx = onnx_export::export(graph, &executor.state(), &manifest).unwrap();
+    Trained {
+        onnx,
+        input,
+        logits,
+    }
+}
+
+/// Every architecture of the zoo, and one of a user's with other layers.
+fn graphs() -> Vec<Graph> {
+    let input = [3, SIDE as usize, SIDE as usize];
+    let mut graphs: Vec<Graph> = zoo::NAMES
+        .iter()
+        .map(|name| zoo::build(name, input, CLASSES, Some(0.3)).unwrap())
+        .collect();
+    let own = ModelConfig {
+        name: "own".into(),
+        dropout: None,
+        layers: Some(serde_json::json!([
+            {"op": "conv2d", "name": "stem", "out_channels": 6, "kernel": 3, "padding": 1},
+            {"op": "batch_norm2d", "name": "norm"},
+            "relu",
+            "global_avg_pool",
+            "flatten",
+            {"op": "linear", "name": "head", "out_features": "classes"},
+        ])),
+    };
+    graphs.push(Graph::from_config(&own, input, CLASSES).unwrap());
+    graphs
+}
+
+#[test]
+fn the_exported_network_answers_on_rten_as_in_training() {
+    for graph in graphs() {
+        let trained = train(&graph);
+        let model = rten::ModelOptions::with_all_ops()
+            .load(trained.onnx.clone())
+            .unwrap();
+        let shape = [BATCH, 3, SIDE as usize, SIDE as usize];
+        let input = rten::ValueView::from_shape(shape, &trained.input[..]).unwrap();
+        let ids = (model.input_ids()[0], model.find_node("logits").unwrap());
+        let answer = model
+            .run(vec![(ids.0, input.into())], &[ids.1], None)
+            .unwrap();
+        let answer = answer.into_iter().next().unwrap();
+        let answer: Vec<f32> = answer.into_tensor::<f32>().unwrap().into_data();
+        hold(&graph.name, &trained.logits, &answer);
+    }
+}
+
+fn hold(name: &str, trained: &[f32], answer: &[f32]) {
+    assert_eq!(trained.len(), answer.len());
+    let largest = trained
+        .iter()
+        .fold(0.0_f32, |max, value| max.max(value.abs()));
+    let differences = trained.iter().zip(answer).map(|(a, b)| (a - b).abs());
+    let difference = differences.fold(0.0_f32, f32::max);
+    assert!(largest > 0.0, "{name}: all logits are zero");
+    assert!(
+        difference <= 1e-4 * (1.0 + largest),
+        "{name}: {difference} with a largest logit of {largest}"
+    );
+}
+
+#[test]
+fn the_exported_network_answers_on_onnx_runtime_as_in_training() {
+    let Some(python) = std::env::var_os("FERROTYPE_TEST_PYTHON") else {
+        eprintln!("skipped: FERROTYPE_TEST_PYTHON is not set (./test sets it)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let raw = |values: &[f32]| {
+        values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/check_onnx.py");
+    for graph in graphs() {
+        let trained = train(&graph);
+        let output = Command::new(&python)
+            .arg(&script)
+            .arg(write("model.onnx", &trained.onnx))
+            .arg("--input")
+            .arg(write("input.f32", &raw(&trained.input)))
+            .arg("--expect")
+            .arg(write("logits.f32", &raw(&trained.logits)))
+            .args([
+                "--shape",
+                &format!("{BATCH},3,{SIDE},{SIDE}"),
+                "--output",
+                "logits",
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", graph.name);
+    }
+}
