@@ -69,7 +69,8 @@ fn change(
 
 /// Puts a value in place of another; mappings are merged.
 fn set(node: &mut Node, value: Node) -> Result<(), ConfigError> {
-    if matches!(node.value, Value::Map(_)) && matches!(value.value, Value::Map(_)) {
+    let is_container = |node: &Node| matches!(node.value, Value::Map(_) | Value::List(_));
+    if is_container(node) && is_container(&value) {
         return merge(node, value);
     }
     *node = value;

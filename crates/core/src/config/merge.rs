@@ -7,7 +7,8 @@ use super::node::{Map, Node, Value};
 /// Merges `source` into `target`.
 ///
 /// # Errors
-/// A mapping over an interpolation: what it stands for is known only later.
+/// A mapping over an interpolation, as what it stands for is known only later; a list over a
+/// mapping or the other way round.
 pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> {
     // A value that must be given does not undo one that is.
     if is_missing(&source.value) {
@@ -31,6 +32,13 @@ pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> 
             )
             .at(&source.origin)
             .with_hint("write the mapping out instead of interpolating it"));
+        }
+        (Value::Map(_), Value::List(_)) | (Value::List(_), Value::Map(_)) => {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Composition,
+                "a list and a mapping cannot be merged",
+            )
+            .at(&source.origin));
         }
         (_, value) => {
             target.value = value;

@@ -1,0 +1,1 @@
+//! Composition as its users meet it.
