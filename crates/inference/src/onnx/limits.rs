@@ -1,6 +1,6 @@
 //! Walks a whole ONNX file and refuses what is damaged, oversized or lies outside of it.
 
-use super::wire::{Field, Fields, Value};
+use super::wire::{Field, Fields, Value, integers};
 use crate::error::{InferenceError, InferenceErrorKind};
 
 /// What an ONNX file may hold at most.
@@ -153,11 +153,11 @@ impl<'a> Walk<'a> {
         bytes: &'a [u8],
         depth: usize,
     ) -> Result<(), InferenceError> {
+        if message == Message::Tensor {
+            self.check_tensor(bytes)?;
+        }
         for field in Fields::of(bytes) {
             let field = field.map_err(|error| self.damaged(bytes, error.offset))?;
-            if message == Message::Tensor {
-                self.check_location(bytes, &field)?;
-            }
             let Some(child) = child(message, field.number) else {
                 continue;
             };
@@ -209,21 +209,35 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Refuses a tensor whose data lies in another file: `external_data` (field 13) is given, or
-    /// `data_location` (field 14) is `EXTERNAL`.
-    fn check_location(&self, tensor: &[u8], field: &Field<'_>) -> Result<(), InferenceError> {
-        if field.number != 13 && !(field.number == 14 && field.integer() == Some(1)) {
-            return Ok(());
-        }
-        let name = Fields::of(tensor)
+    /// Refuses a tensor whose data lies in another file (`external_data`, field 13, is given, or
+    /// `data_location`, field 14, is `EXTERNAL`), and one that claims more than the file can hold.
+    fn check_tensor(&self, tensor: &[u8]) -> Result<(), InferenceError> {
+        let is_external = |field: &Field<'_>| {
+            field.number == 13 || (field.number == 14 && field.integer() == Some(1))
+        };
+        if Fields::of(tensor)
             .flatten()
-            .find(|field| field.number == 8)
-            .and_then(|field| field.text())
-            .unwrap_or_default();
-        Err(InferenceError::new(
-            InferenceErrorKind::ExternalData,
-            format!("the weights of `{name}` lie in another file, which is not opened"),
-        ))
+            .any(|field| is_external(&field))
+        {
+            return Err(InferenceError::new(
+                InferenceErrorKind::ExternalData,
+                format!(
+                    "the weights of `{}` lie in another file, which is not opened",
+                    tensor_name(tensor)
+                ),
+            ));
+        }
+        // The smallest elements, of four bits, go two into a byte.
+        if tensor_elements(tensor) > 2 * self.file.len() as u64 {
+            return Err(InferenceError::new(
+                InferenceErrorKind::Corrupt,
+                format!(
+                    "the model is damaged: the tensor `{}` claims more values than the file holds",
+                    tensor_name(tensor)
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn damaged(&self, within: &[u8], offset: usize) -> InferenceError {
@@ -237,4 +251,21 @@ impl<'a> Walk<'a> {
             ),
         )
     }
+}
+
+/// The name of a `TensorProto`, field 8.
+pub(super) fn tensor_name(tensor: &[u8]) -> String {
+    let mut fields = Fields::of(tensor).flatten();
+    let name = fields.find(|field| field.number == 8);
+    name.and_then(|field| field.text()).unwrap_or_default()
+}
+
+/// The product of the sizes in a `TensorProto`, field 1; the largest number for impossible sizes.
+pub(super) fn tensor_elements(tensor: &[u8]) -> u64 {
+    Fields::of(tensor)
+        .flatten()
+        .filter(|field| field.number == 1)
+        .flat_map(|field| integers(&field))
+        .map(|size| u64::try_from(size).unwrap_or(u64::MAX))
+        .fold(1, u64::saturating_mul)
 }

@@ -7,8 +7,8 @@ use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::{GRAPH_KEY, MANIFEST_KEY, ModelManifest};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{OnnxLimits, check};
-use super::wire::{Field, Fields, integers};
+use super::limits::{OnnxLimits, check, tensor_elements, tensor_name};
+use super::wire::{Field, Fields};
 use crate::error::{InferenceError, InferenceErrorKind};
 
 /// One dimension of a tensor.
@@ -308,33 +308,14 @@ fn read_graph(graph: &[u8], summary: &mut OnnxSummary, weights: &mut HashSet<Str
         match (field.number, field.bytes()) {
             (1, Some(_)) => summary.nodes += 1,
             (5, Some(tensor)) => {
-                let (name, elements) = read_weights(tensor);
-                summary.parameters = summary.parameters.saturating_add(elements);
-                weights.insert(name);
+                summary.parameters += tensor_elements(tensor);
+                weights.insert(tensor_name(tensor));
             }
             (11, Some(input)) => summary.inputs.push(read_value_info(input)),
             (12, Some(output)) => summary.outputs.push(read_value_info(output)),
             _ => {}
         }
     }
-}
-
-/// Name and number of elements of a `TensorProto`.
-fn read_weights(tensor: &[u8]) -> (String, u64) {
-    let mut name = String::new();
-    let mut elements: u64 = 1;
-    for field in fields(tensor) {
-        match field.number {
-            1 => {
-                for size in integers(&field) {
-                    elements = elements.saturating_mul(u64::try_from(size).unwrap_or(0));
-                }
-            }
-            8 => name = field.text().unwrap_or_default(),
-            _ => {}
-        }
-    }
-    (name, elements)
 }
 
 fn read_value_info(value_info: &[u8]) -> TensorInfo {

@@ -61,6 +61,8 @@ fn open_session(
         .with_log_level(LogLevel::Warning)?
         .with_intra_threads(options.threads.get())?
         .with_inter_threads(1)?
+        // Threads that spin while they wait take the cores from decoding, and from training.
+        .with_intra_op_spinning(false)?
         .commit_from_memory(onnx)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rten::{LoadErrorKind, ModelOptions, NodeId, RunOptions, ThreadPool, ValueView};
+use rten::{LoadErrorKind, NodeId, RunOptions, ThreadPool, ValueView};
 
 use super::guard::guarded;
 use super::{LoadedNetwork, Network, NetworkOptions, Outputs};
@@ -24,10 +24,7 @@ struct RtenNetwork {
 /// Loads a network.
 pub(super) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<LoadedNetwork, InferenceError> {
     guarded(NAME, "loading the model", || {
-        let mut model_options = ModelOptions::with_all_ops();
-        // Serving runs one network many times: packing its weights once pays.
-        model_options.prepack_weights(true);
-        let model = model_options.load(onnx.to_vec()).map_err(load_error)?;
+        let model = rten::Model::load(onnx.to_vec()).map_err(load_error)?;
         let node = |name: &str| {
             model.find_node(name).ok_or_else(|| {
                 InferenceError::new(

@@ -116,6 +116,23 @@ fn weights_in_other_files_are_refused_and_no_file_is_opened() {
 }
 
 #[test]
+fn a_tensor_that_claims_more_than_the_file_holds_is_refused() {
+    for dims in [
+        vec![1 << 40],
+        vec![1 << 32, 1 << 32],
+        vec![-1, 3],
+        vec![i64::MAX; 3],
+    ] {
+        let mut network = mean_colour();
+        network.graph.as_mut().unwrap().initializer[0].dims = dims.clone();
+        let onnx = bytes(&network);
+        assert_eq!(kind_of(&onnx), InferenceErrorKind::Corrupt, "{dims:?}");
+        let error = inspect(&onnx).unwrap_err();
+        assert!(error.to_string().contains("`fc.weight`"), "{error}");
+    }
+}
+
+#[test]
 fn limits_on_bytes_and_parts_are_kept() {
     let onnx = bytes(&mean_colour());
     let kind = |limits: OnnxLimits| inspect_with_limits(&onnx, &limits).map_err(|e| e.kind());

@@ -21,10 +21,9 @@ struct Seen {
 #[test]
 #[ignore = "the child process of the other tests here"]
 fn child() {
-    if let Some(path) = std::env::var_os("TEST_USE_LIBRARY") {
-        if let Err(error) = use_library(Path::new(&path)) {
-            println!("SETTING {error}");
-        }
+    let setting = std::env::var_os("TEST_USE_LIBRARY");
+    if let Some(Err(error)) = setting.map(|path| use_library(Path::new(&path))) {
+        println!("SETTING {error}");
     }
     println!("INFO {}", serde_json::to_string(&runtimes()).unwrap());
     let network = mean_colour();

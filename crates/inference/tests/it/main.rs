@@ -1,6 +1,6 @@
 //! Models from file to answer, on both runtimes, and everything that can be wrong with them.
 
-#![allow(clippy::print_stderr, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod answers;
 mod damage;

@@ -143,7 +143,8 @@ fn a_huge_input_is_refused_before_anything_is_allocated() {
 #[test]
 fn names_that_the_network_does_not_have_are_told_with_those_it_has() {
     let network = mean_colour();
-    let changes: [(fn(&mut ModelManifest), &str); 3] = [
+    type Change = fn(&mut ModelManifest);
+    let changes: [(Change, &str); 3] = [
         (
             |manifest| manifest.input_name = "x".into(),
             "no input named `x`; it has `image`",

@@ -1,5 +1,7 @@
 //! Scores against scikit-learn's, and merging against one pass.
 
+#![allow(clippy::unwrap_used)]
+
 mod classification;
 mod linear;
 
