@@ -10,9 +10,10 @@ pub mod encode;
 pub mod loader;
 pub mod pixels;
 pub mod random;
+mod resize;
 pub mod similarity;
 pub mod synth;
 pub mod transform;
 
 pub use pixels::RgbImage;
-pub use transform::thumbnail;
+pub use resize::thumbnail;

@@ -1,14 +1,13 @@
 //! From an image to a network's input. Training's evaluation and serving call this same code.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use ferrotype_core::manifest::{Preprocessing, ResizeFilter, ResizeMode};
+use ferrotype_core::manifest::{Preprocessing, ResizeMode};
 
 use crate::RgbImage;
+use crate::resize::{Region, resize_region, stretch};
 
 /// Preprocessing that cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the preprocessing is wrong: {reason}")]
+#[error("the preprocessing cannot be used: {reason}")]
 pub struct TransformError {
     /// Which field is out of range.
     pub reason: String,
@@ -16,9 +15,11 @@ pub struct TransformError {
 
 /// From an upright image to the network's input `[3, height, width]`:
 /// resize, divide by 255, subtract the mean, divide by the standard deviation.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Transform {
     preprocessing: Preprocessing,
+    /// What each byte becomes, for each channel.
+    normalized: Box<[[f32; 256]; 3]>,
 }
 
 impl Transform {
@@ -30,8 +31,16 @@ impl Transform {
         preprocessing
             .check()
             .map_err(|reason| TransformError { reason })?;
+        let mut normalized = Box::new([[0.0; 256]; 3]);
+        for (channel, values) in normalized.iter_mut().enumerate() {
+            let (mean, std) = (preprocessing.mean[channel], preprocessing.std[channel]);
+            for (byte, value) in (0_u8..=255).zip(values) {
+                *value = (f32::from(byte) / 255.0 - mean) / std;
+            }
+        }
         Ok(Self {
             preprocessing: preprocessing.clone(),
+            normalized,
         })
     }
 
@@ -67,56 +76,103 @@ impl Transform {
         self.normalize_into(&self.resize(image), input);
     }
 
-    /// The image at the input size.
+    /// The image at the input size; one that has it already stays as it is.
     pub fn resize(&self, image: &RgbImage) -> RgbImage {
-        stretch(image, self.width(), self.height())
+        let Preprocessing {
+            width,
+            height,
+            resize,
+            filter,
+            ..
+        } = self.preprocessing;
+        match resize {
+            ResizeMode::Stretch => stretch(image, width, height, filter),
+            ResizeMode::CenterCrop => {
+                let region = Region::center(image, width, height);
+                resize_region(image, region, width, height, filter)
+            }
+        }
     }
 
     /// Writes an image of the input size as `[3, height, width]` numbers.
     pub fn normalize_into(&self, image: &RgbImage, input: &mut [f32]) {
-        let plane = image.width as usize * image.height as usize;
-        for (channel, values) in input.chunks_exact_mut(plane).take(3).enumerate() {
-            let (mean, std) = (
-                self.preprocessing.mean[channel],
-                self.preprocessing.std[channel],
-            );
-            for (value, pixel) in values.iter_mut().zip(image.pixels.chunks_exact(3)) {
-                *value = (f32::from(pixel[channel]) / 255.0 - mean) / std;
-            }
+        debug_assert_eq!(image.pixels.len(), self.input_len());
+        debug_assert_eq!(input.len(), self.input_len());
+        let (red, rest) = input.split_at_mut(self.input_len() / 3);
+        let (green, blue) = rest.split_at_mut(self.input_len() / 3);
+        let [reds, greens, blues] = &*self.normalized;
+        let pixels = image.pixels.as_chunks::<3>().0;
+        for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
+            *red = reds[usize::from(pixel[0])];
+            *green = greens[usize::from(pixel[1])];
+            *blue = blues[usize::from(pixel[2])];
         }
     }
 }
 
-/// The image at another size; the aspect ratio is not kept.
-pub(crate) fn stretch(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    if (image.width, image.height) == (width, height) {
-        return image.clone();
-    }
-    let _ = (ResizeMode::Stretch, ResizeFilter::Bilinear);
-    let source = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3);
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    if let Ok(source) = source {
-        let _ = Resizer::new().resize(&source, &mut target, &options);
-    }
-    RgbImage {
-        width,
-        height,
-        pixels: target.into_vec(),
+impl std::fmt::Debug for Transform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Transform")
+            .field(&self.preprocessing)
+            .finish()
     }
 }
 
-/// A small copy whose longer side has at most `side` pixels; a smaller image stays as it is.
-pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
-    let longer = image.width.max(image.height);
-    let side = side.max(1);
-    if longer <= side {
-        return image.clone();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferrotype_core::manifest::ResizeFilter;
+
+    fn preprocessing(width: u32, height: u32) -> Preprocessing {
+        Preprocessing {
+            width,
+            height,
+            resize: ResizeMode::Stretch,
+            filter: ResizeFilter::Bilinear,
+            mean: [0.5, 0.4, 0.3],
+            std: [0.25, 0.5, 1.0],
+        }
     }
-    let scaled = |length: u32| {
-        let rounded =
-            (u64::from(length) * u64::from(side) + u64::from(longer) / 2) / u64::from(longer);
-        (rounded as u32).clamp(1, side)
-    };
-    stretch(image, scaled(image.width), scaled(image.height))
+
+    #[test]
+    fn an_input_is_planes_of_normalised_values() {
+        let transform = Transform::new(&preprocessing(2, 1)).unwrap();
+        let image = RgbImage::from_pixels(2, 1, vec![255, 0, 51, 0, 255, 102]).unwrap();
+        let expected = [
+            (1.0 - 0.5) / 0.25,
+            (0.0 - 0.5) / 0.25,
+            (0.0 - 0.4) / 0.5,
+            (1.0 - 0.4) / 0.5,
+            (51.0 / 255.0 - 0.3) / 1.0,
+            (102.0 / 255.0 - 0.3) / 1.0_f32,
+        ];
+        assert_eq!(transform.apply(&image), expected);
+    }
+
+    #[test]
+    fn an_image_of_the_input_size_is_not_resampled() {
+        let pixels = (0..=u8::MAX).cycle().take(10 * 6 * 3).collect();
+        let image = RgbImage::from_pixels(10, 6, pixels).unwrap();
+        for resize in [ResizeMode::Stretch, ResizeMode::CenterCrop] {
+            let transform = Transform::new(&Preprocessing {
+                resize,
+                ..preprocessing(10, 6)
+            })
+            .unwrap();
+            assert_eq!(transform.resize(&image), image, "{resize:?}");
+        }
+    }
+
+    #[test]
+    fn a_zero_standard_deviation_is_refused() {
+        let error = Transform::new(&Preprocessing {
+            std: [1.0, 0.0, 1.0],
+            ..preprocessing(4, 4)
+        })
+        .unwrap_err();
+        assert!(
+            error.to_string().contains("std has the value `0`"),
+            "{error}"
+        );
+    }
 }

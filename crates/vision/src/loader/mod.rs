@@ -1,0 +1,287 @@
+//! Batches of images, made on threads ahead of the step.
+//!
+//! The threads never decide anything: which samples a batch holds follows from the order, and how
+//! a sample is augmented from (seed, epoch, sample). So any number of threads gives the same
+//! batches, and an epoch can be entered at any batch.
+
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+pub use source::{CachedSource, SampleError, SampleErrorKind, SampleSource};
+
+use crate::augment::Augment;
+use crate::random;
+use crate::transform::Transform;
+
+/// Images and labels of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// `[n, 3, height, width]`, normalised.
+    pub images: Vec<f32>,
+    /// `[n]` class indices.
+    pub labels: Vec<u32>,
+    /// `[n]` sample indices in the source.
+    pub indices: Vec<usize>,
+    /// Height in pixels.
+    pub height: u32,
+    /// Width in pixels.
+    pub width: u32,
+}
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct LoaderOptions {
+    /// From image to input.
+    pub transform: Transform,
+    /// Random changes at the input size; none for evaluation.
+    pub augment: Option<Augment>,
+    /// Images in one batch; the last may have fewer. 0 counts as 1.
+    pub batch_size: usize,
+    /// Threads; 0 means as many as the machine has.
+    pub workers: usize,
+    /// Seed of the augmentation.
+    pub seed: u64,
+    /// The most batches that are ready or being made while a step runs. 0 counts as 1.
+    pub prefetch: usize,
+}
+
+/// Makes batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Loader;
+
+impl Loader {
+    /// The batches of one epoch over the samples in `order`, beginning with batch `first_batch`.
+    ///
+    /// The iterator owns its threads; dropping it stops them after the image they are at.
+    /// A batch with a sample that cannot be loaded is an error, and the next one follows.
+    pub fn epoch(
+        source: Arc<dyn SampleSource>,
+        options: &LoaderOptions,
+        order: Vec<usize>,
+        epoch: u64,
+        first_batch: usize,
+    ) -> Batches {
+        let batch_size = options.batch_size.max(1);
+        let batches = first_batch..order.len().div_ceil(batch_size);
+        let (ask, asked) = crossbeam_channel::unbounded();
+        let (deliver, delivered) = crossbeam_channel::unbounded();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let kitchen = Arc::new(Kitchen {
+            source,
+            options: options.clone(),
+            batch_size,
+            order,
+            epoch,
+            stopped: Arc::clone(&stopped),
+        });
+        let threads = (0..worker_count(options.workers).min(batches.len()))
+            .filter_map(|number| {
+                let (kitchen, asked, deliver) = (kitchen.clone(), asked.clone(), deliver.clone());
+                thread::Builder::new()
+                    .name(format!("loader-{number}"))
+                    .spawn(move || kitchen.work(&asked, &deliver))
+                    .ok()
+            })
+            .collect();
+        let mut epoch = Batches {
+            next: batches.start,
+            to_ask: batches,
+            ask: Some(ask),
+            delivered,
+            early: BTreeMap::new(),
+            stopped,
+            threads,
+            kitchen,
+        };
+        for _ in 0..options.prefetch.max(1) {
+            epoch.ask_for_one();
+        }
+        epoch
+    }
+}
+
+/// Threads to start for a setting of that many.
+fn worker_count(setting: usize) -> usize {
+    if setting > 0 {
+        return setting;
+    }
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The order of an epoch's training samples: shuffled, keyed by seed and epoch.
+pub fn training_order(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut order = plain_order(len);
+    random::shuffle(&mut order, &mut random::stream(seed, "order", &[epoch]));
+    order
+}
+
+/// The samples in their own order, for evaluation.
+pub fn plain_order(len: usize) -> Vec<usize> {
+    (0..len).collect()
+}
+
+/// The number of a batch within its epoch, and the batch or why there is none.
+type Made = (usize, Result<Batch, SampleError>);
+
+/// The batches of one epoch, in order. As many are asked for at a time as `prefetch` says, and one
+/// more whenever one is handed out, so that memory stays bounded however slow the step is.
+pub struct Batches {
+    /// The batch to hand out next.
+    next: usize,
+    /// The batches that no thread was asked for yet.
+    to_ask: Range<usize>,
+    /// Dropped to let the threads end.
+    ask: Option<Sender<usize>>,
+    delivered: Receiver<Made>,
+    /// Batches that were ready before their turn.
+    early: BTreeMap<usize, Result<Batch, SampleError>>,
+    stopped: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    kitchen: Arc<Kitchen>,
+}
+
+impl Batches {
+    fn ask_for_one(&mut self) {
+        if let (Some(ask), Some(number)) = (&self.ask, self.to_ask.next()) {
+            // Fails only when no thread is left, and then `take` makes the batch itself.
+            let _ = ask.send(number);
+        }
+    }
+
+    /// The batch of this number, waiting for it if need be.
+    fn take(&mut self, number: usize) -> Result<Batch, SampleError> {
+        loop {
+            if let Some(batch) = self.early.remove(&number) {
+                return batch;
+            }
+            if self.threads.is_empty() {
+                return self.kitchen.make_fenced(number);
+            }
+            match self.delivered.recv() {
+                Ok((made, batch)) => drop(self.early.insert(made, batch)),
+                Err(_) => return self.kitchen.make_fenced(number),
+            }
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, SampleError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let number = self.next;
+        if number >= self.to_ask.end {
+            return None;
+        }
+        let batch = self.take(number);
+        self.next += 1;
+        self.ask_for_one();
+        Some(batch)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.to_ask.end.saturating_sub(self.next);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Batches {}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.ask = None;
+        for thread in self.threads.drain(..) {
+            // A panic was already told as an error of its batch.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the threads of one epoch share.
+struct Kitchen {
+    source: Arc<dyn SampleSource>,
+    options: LoaderOptions,
+    batch_size: usize,
+    order: Vec<usize>,
+    epoch: u64,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Kitchen {
+    /// Makes the batches that are asked for until nobody asks any more.
+    fn work(&self, asked: &Receiver<usize>, deliver: &Sender<Made>) {
+        for number in asked {
+            if self.is_stopped() || deliver.send((number, self.make_fenced(number))).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The samples of one batch.
+    fn indices(&self, number: usize) -> &[usize] {
+        self.order
+            .chunks(self.batch_size)
+            .nth(number)
+            .unwrap_or(&[])
+    }
+
+    /// One batch; a panic of the source is an error, so that nobody waits for it for ever.
+    fn make_fenced(&self, number: usize) -> Result<Batch, SampleError> {
+        let mut loading = None;
+        catch_unwind(AssertUnwindSafe(|| self.make(number, &mut loading))).unwrap_or_else(|_| {
+            let name = loading.map_or_else(|| "?".into(), |index| format!("number {index}"));
+            Err(SampleError::panic(name))
+        })
+    }
+
+    /// One batch. `loading` tells which sample it is at.
+    fn make(&self, number: usize, loading: &mut Option<usize>) -> Result<Batch, SampleError> {
+        let transform = &self.options.transform;
+        let indices = self.indices(number);
+        let mut images = vec![0.0; indices.len() * transform.input_len()];
+        let inputs = images.chunks_exact_mut(transform.input_len());
+        for (&index, input) in indices.iter().zip(inputs) {
+            if self.is_stopped() {
+                break;
+            }
+            *loading = Some(index);
+            self.make_input(index, input)?;
+        }
+        Ok(Batch {
+            images,
+            labels: indices.iter().map(|&i| self.source.label(i)).collect(),
+            indices: indices.to_vec(),
+            height: transform.height(),
+            width: transform.width(),
+        })
+    }
+
+    fn make_input(&self, index: usize, input: &mut [f32]) -> Result<(), SampleError> {
+        let Some(augment) = &self.options.augment else {
+            let image = self.source.load(index)?;
+            self.options.transform.apply_into(&image, input);
+            return Ok(());
+        };
+        let mut image = self.options.transform.resize(&self.source.load(index)?);
+        let key = [self.epoch, index as u64];
+        let mut rng = random::stream(self.options.seed, "augment", &key);
+        augment.apply(&mut image, &mut rng);
+        self.options.transform.normalize_into(&image, input);
+        Ok(())
+    }
+}
