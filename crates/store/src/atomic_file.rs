@@ -48,7 +48,7 @@ impl TemporaryFile {
     }
 
     /// Flushes the content to the disk.
-    pub(crate) fn flush_to_disk(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn flush_to_disk(&self) -> Result<(), StoreError> {
         let outcome = match &self.file {
             Some(file) => file.sync_all(),
             // The operating system flushes the file's pages, whoever wrote them.

@@ -12,6 +12,7 @@ use crate::atomic_file::{TemporaryFile, create_folder, flush_folder};
 use crate::blob_batch::BlobBatch;
 use crate::digest::{Digest, Hasher};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::os_lock::OsLock;
 
 /// Files are copied in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
@@ -104,8 +105,8 @@ impl Blobs {
         Ok((digest, byte_count))
     }
 
-    /// Starts a batch: many blobs that are flushed to the disk together, which is several times
-    /// faster than one by one.
+    /// Starts a batch: many blobs that are flushed to the disk together, which is far faster than
+    /// one by one.
     pub fn batch(&self) -> BlobBatch {
         BlobBatch::new(self.clone())
     }
@@ -133,24 +134,30 @@ impl Blobs {
         .with_hint("delete that file and import the same data (or train) again, or restore it from a backup"))
     }
 
-    /// Whether the blob is there already; if so, it is marked as used now, so that a sweep which
-    /// runs at this moment leaves it. A file of another size is damaged and is replaced.
+    /// Whether the blob is there already; if so, it is marked as used now, so that a sweep leaves
+    /// it. A file of another size is damaged and is to be replaced.
     pub(crate) fn keep_existing(
         &self,
         digest: &Digest,
         byte_count: u64,
     ) -> Result<bool, StoreError> {
         let path = self.path(digest);
-        let Ok(file) = File::options().append(true).open(&path) else {
+        if !path.is_file() {
             return Ok(false);
+        }
+        let _no_sweep = OsLock::acquire_shared(&self.sweep_lock_path())?;
+        let Ok(file) = File::options().append(true).open(&path) else {
+            return Ok(false); // swept just now, or not ours to write: it is put anew
         };
-        let fits = file
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() == byte_count);
-        // A store that may not be written by us is not swept by us either.
-        let _ = file.set_modified(SystemTime::now());
-        // A sweep may have moved the file away between opening and marking it.
-        Ok(fits && path.is_file())
+        let marked = file.set_modified(SystemTime::now()).is_ok();
+        let fits = |metadata: fs::Metadata| metadata.len() == byte_count;
+        Ok(marked && file.metadata().is_ok_and(fits))
+    }
+
+    /// Held alone by a sweep while it looks at a blob's age and deletes it, and shared by those
+    /// who make one young.
+    pub(crate) fn sweep_lock_path(&self) -> PathBuf {
+        self.root.join("lock")
     }
 
     /// Gives a written file its final name; returns the folder that it is in.

@@ -15,8 +15,6 @@ pub(crate) type Engine = sqlx::Sqlite;
 pub(crate) type Connection = sqlx::SqliteConnection;
 /// Connections that are shared by tasks.
 pub(crate) type Pool = sqlx::SqlitePool;
-/// A transaction on a connection of the pool.
-pub(crate) type Transaction = sqlx::Transaction<'static, Engine>;
 /// How to connect.
 pub(crate) type ConnectOptions = SqliteConnectOptions;
 
@@ -72,12 +70,8 @@ pub(crate) fn pool(options: ConnectOptions) -> Pool {
         .connect_lazy_with(options)
 }
 
-/// Begins a transaction that may write.
-pub(crate) async fn begin_write(pool: &Pool) -> Result<Transaction, StoreError> {
-    Ok(pool.begin_with(BEGIN_WRITE).await?)
-}
-
-/// Begins a transaction that may write, on a connection outside the pool.
+/// Begins a transaction that may write. Only on connections outside the pool, whose transactions
+/// nobody can leave half-way.
 pub(crate) async fn begin_write_on(
     connection: &mut Connection,
 ) -> Result<sqlx::Transaction<'_, Engine>, StoreError> {

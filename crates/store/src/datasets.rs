@@ -97,48 +97,33 @@ impl Store {
     ) -> Result<(DatasetVersion, bool), StoreError> {
         check_name("dataset", &new.name)?;
         self.blobs().size(&new.manifest_digest)?;
-        let mut transaction = self.begin_write().await?;
-        if let Some(existing) = version_by_digest(&mut transaction, &new.name, &new.digest).await? {
-            return Ok((existing, false));
-        }
-        let (dataset, version) = self
-            .next_dataset_number(&mut transaction, &new.name)
-            .await?;
-        let created = DatasetVersion {
-            id: self.new_id(DatasetVersionId::new)?,
-            name: new.name,
-            version,
-            digest: new.digest,
-            manifest_digest: new.manifest_digest,
-            classes: new.classes,
-            image_count: new.image_count,
-            byte_count: new.byte_count,
-            source: new.source,
-            report_json: new.report_json,
-            created_at: self.now(),
-        };
-        insert_version(&mut transaction, &dataset, &created).await?;
-        transaction.commit().await?;
-        Ok((created, true))
-    }
-
-    /// Makes the dataset if there is none and counts its versions up.
-    async fn next_dataset_number(
-        &self,
-        connection: &mut Connection,
-        name: &str,
-    ) -> Result<(String, u32), StoreError> {
-        let row = sqlx::query(
-            "INSERT INTO dataset (id, name, last_version, created_at) VALUES ($1, $2, 1, $3)
-             ON CONFLICT (name) DO UPDATE SET last_version = dataset.last_version + 1
-             RETURNING id, last_version",
-        )
-        .bind(self.new_id(DatasetId::new)?.to_string())
-        .bind(name)
-        .bind(self.now().as_millis())
-        .fetch_one(connection)
-        .await?;
-        Ok((row.text("id")?, row.whole("last_version")?))
+        let (id, dataset) = (
+            self.new_id(DatasetVersionId::new)?,
+            self.new_id(DatasetId::new)?,
+        );
+        let now = self.now();
+        self.transact(async move |connection| {
+            if let Some(existing) = version_by_digest(connection, &new.name, &new.digest).await? {
+                return Ok((existing, false));
+            }
+            let (dataset, version) = next_number(connection, dataset, &new.name, now).await?;
+            let created = DatasetVersion {
+                id,
+                name: new.name,
+                version,
+                digest: new.digest,
+                manifest_digest: new.manifest_digest,
+                classes: new.classes,
+                image_count: new.image_count,
+                byte_count: new.byte_count,
+                source: new.source,
+                report_json: new.report_json,
+                created_at: now,
+            };
+            insert_version(connection, &dataset, &created).await?;
+            Ok((created, true))
+        })
+        .await
     }
 
     /// The version that a reference means; a bare name means the newest.
@@ -263,6 +248,27 @@ impl Store {
         let known = known.iter().map(String::as_str);
         Err(StoreError::not_found("dataset", name, known))
     }
+}
+
+/// Makes the dataset (with the id `new_id`) if there is none and counts its versions up; answers
+/// its id and the number.
+async fn next_number(
+    connection: &mut Connection,
+    new_id: DatasetId,
+    name: &str,
+    now: Timestamp,
+) -> Result<(String, u32), StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO dataset (id, name, last_version, created_at) VALUES ($1, $2, 1, $3)
+         ON CONFLICT (name) DO UPDATE SET last_version = dataset.last_version + 1
+         RETURNING id, last_version",
+    )
+    .bind(new_id.to_string())
+    .bind(name)
+    .bind(now.as_millis())
+    .fetch_one(connection)
+    .await?;
+    Ok((row.text("id")?, row.whole("last_version")?))
 }
 
 async fn version_by_digest(

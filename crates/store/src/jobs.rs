@@ -268,31 +268,11 @@ impl Store {
     /// # Errors
     /// `Conflict` when it is over, `NotFound`.
     pub async fn request_cancel(&self, id: JobId) -> Result<(), StoreError> {
-        let mut transaction = self.begin_write().await?;
-        let waiting = sqlx::query(
-            "UPDATE job SET status = 'cancelled', cancel_requested = $2, finished_at = $3
-             WHERE id = $1 AND status IN ('queued', 'interrupted') RETURNING run_id",
-        )
-        .bind(id.to_string())
-        .bind(true)
-        .bind(self.now().as_millis())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if let Some(row) = waiting {
-            let run: Option<RunId> = row.parsed_or_none("run_id")?;
-            stop_run_that_waits(&mut transaction, run).await?;
-            return Ok(transaction.commit().await?);
-        }
-        let running = sqlx::query(
-            "UPDATE job SET cancel_requested = $2 WHERE id = $1 AND status = 'running'",
-        )
-        .bind(id.to_string())
-        .bind(true)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        transaction.commit().await?;
-        if running == 0 {
+        let now = self.now();
+        let asked = self
+            .transact(async move |connection| request_cancel(connection, id, now).await)
+            .await?;
+        if !asked {
             return Err(over(&self.job(id).await?));
         }
         Ok(())
@@ -326,6 +306,10 @@ impl Store {
         .bind(self.now().as_millis())
         .execute(self.pool())
         .await?;
+        if outcome != JobOutcome::Interrupted {
+            // Nobody can take the job on again, so nobody needs the lock's file.
+            let _ = std::fs::remove_file(self.job_lock_path(claimed.job.id));
+        }
         Ok(())
     }
 
@@ -341,19 +325,45 @@ fn over(job: &Job) -> StoreError {
     )
 }
 
-async fn stop_run_that_waits(
+/// Answers whether there is anything to cancel.
+async fn request_cancel(
     connection: &mut Connection,
-    run: Option<RunId>,
-) -> Result<(), StoreError> {
-    if let Some(run) = run {
-        sqlx::query(
-            "UPDATE run SET status = $2 WHERE id = $1 AND status IN ('queued', 'interrupted')",
-        )
-        .bind(run.to_string())
-        .bind(RunStatus::Stopped.as_str())
-        .execute(connection)
-        .await?;
+    id: JobId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let waiting = sqlx::query(
+        "UPDATE job SET status = 'cancelled', cancel_requested = $2, finished_at = $3
+         WHERE id = $1 AND status IN ('queued', 'interrupted')",
+    )
+    .bind(id.to_string())
+    .bind(true)
+    .bind(now.as_millis())
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if waiting > 0 {
+        stop_run_of(connection, id).await?;
+        return Ok(true);
     }
+    let running =
+        sqlx::query("UPDATE job SET cancel_requested = $2 WHERE id = $1 AND status = 'running'")
+            .bind(id.to_string())
+            .bind(true)
+            .execute(connection)
+            .await?
+            .rows_affected();
+    Ok(running > 0)
+}
+
+async fn stop_run_of(connection: &mut Connection, job: JobId) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE run SET status = $2 WHERE status IN ('queued', 'interrupted')
+         AND id = (SELECT run_id FROM job WHERE id = $1)",
+    )
+    .bind(job.to_string())
+    .bind(RunStatus::Stopped.as_str())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -36,6 +36,7 @@ mod runs;
 mod store;
 mod sweep;
 mod text_enum;
+mod write_thread;
 mod writer;
 
 pub use artifacts::Artifact;

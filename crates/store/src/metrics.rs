@@ -258,29 +258,37 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn truncate_metrics_after(&self, run: RunId, step: u64) -> Result<(), StoreError> {
-        let mut transaction = self.begin_write().await?;
-        sqlx::query("DELETE FROM metric_chunk WHERE run_id = $1 AND first_step > $2")
-            .bind(run.to_string())
-            .bind(step_to_database(step))
-            .execute(&mut *transaction)
-            .await?;
-        let cut = sqlx::query(
-            "SELECT key, chunk, step_data, time_data, value_data FROM metric_chunk
-             WHERE run_id = $1 AND last_step > $2",
-        )
+        self.transact(async move |connection| truncate_after(connection, run, step).await)
+            .await
+    }
+}
+
+async fn truncate_after(
+    connection: &mut Connection,
+    run: RunId,
+    step: u64,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM metric_chunk WHERE run_id = $1 AND first_step > $2")
         .bind(run.to_string())
         .bind(step_to_database(step))
-        .fetch_all(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
-        for row in &cut {
-            let chunk = Chunk::from_row(row)?;
-            let mut points = chunk.unpack()?;
-            points.retain(|point| point.step <= step);
-            let shorter = Chunk::pack(chunk.number, &points);
-            write_chunk(&mut transaction, run, &row.text("key")?, &shorter, &points).await?;
-        }
-        Ok(transaction.commit().await?)
+    let cut = sqlx::query(
+        "SELECT key, chunk, step_data, time_data, value_data FROM metric_chunk
+         WHERE run_id = $1 AND last_step > $2",
+    )
+    .bind(run.to_string())
+    .bind(step_to_database(step))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &cut {
+        let chunk = Chunk::from_row(row)?;
+        let mut points = chunk.unpack()?;
+        points.retain(|point| point.step <= step);
+        let shorter = Chunk::pack(chunk.number, &points);
+        write_chunk(connection, run, &row.text("key")?, &shorter, &points).await?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Locks between processes. The operating system frees one when its holder dies, however it dies.
+//! A lock belongs to an open file, so it also holds between two parts of one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::error::StoreError;
 
-/// An exclusive lock on a file, held until dropped. The file holds the holder's process id, to be
-/// told to whoever finds it locked; it stays when the lock is freed.
+/// A lock on a file, held until dropped. The file stays when the lock is freed.
 #[derive(Debug)]
 pub(crate) struct OsLock {
     _file: File,
@@ -19,15 +19,24 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl OsLock {
-    /// Takes the lock, waiting for its holder.
+    /// Takes the lock for itself alone, waiting for its holders.
     pub(crate) fn acquire(path: &Path) -> Result<Self, StoreError> {
         let file = open(path)?;
         file.lock()
             .map_err(|error| StoreError::io("lock", path, &error))?;
-        Ok(Self::held(file))
+        Ok(Self { _file: file })
     }
 
-    /// Takes the lock, or answers none when another process (or another part of this one) has it.
+    /// Takes the lock beside others who do the same, waiting for one who has it alone.
+    pub(crate) fn acquire_shared(path: &Path) -> Result<Self, StoreError> {
+        let file = open(path)?;
+        file.lock_shared()
+            .map_err(|error| StoreError::io("lock", path, &error))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Takes the lock for itself alone, or answers none when somebody has it. Leaves the process
+    /// id in the file, to be told to whoever finds it locked.
     pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, StoreError> {
         let file = open(path)?;
         for attempt in 0..ATTEMPTS {
@@ -35,7 +44,11 @@ impl OsLock {
                 std::thread::sleep(PAUSE);
             }
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self::held(file))),
+                Ok(()) => {
+                    // It only serves messages: a full disk must not keep anybody from locking.
+                    let _ = write_process_id(&file);
+                    return Ok(Some(Self { _file: file }));
+                }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => {
                     return Err(StoreError::io("lock", path, &error));
@@ -44,15 +57,12 @@ impl OsLock {
         }
         Ok(None)
     }
+}
 
-    fn held(mut file: File) -> Self {
-        // The id only serves messages: a full disk must not keep anybody from locking.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| write!(file, "{}", std::process::id()));
-        Self { _file: file }
-    }
+fn write_process_id(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {

@@ -5,7 +5,7 @@ use ferrotype_core::time::Timestamp;
 use serde::Serialize;
 use sqlx::QueryBuilder;
 
-use crate::database::{Engine, to_database};
+use crate::database::{Connection, Engine, to_database};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::row::{Columns as _, DatabaseRow};
@@ -138,36 +138,14 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn log_predictions(&self, predictions: &[NewPrediction]) -> Result<(), StoreError> {
-        let mut transaction = self.begin_write().await?;
-        for prediction in predictions {
-            sqlx::query(
-                "INSERT INTO prediction (id, created_at, model_version_id, model_name, version,
-                     input_digest, input_bytes, input_format, width, height, class, confidence,
-                     probabilities_json, latency_ms, decode_ms, preprocess_ms, inference_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-                 ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(prediction.id.to_string())
-            .bind(prediction.created_at.as_millis())
-            .bind(prediction.model_version.to_string())
-            .bind(&prediction.model_name)
-            .bind(i64::from(prediction.version))
-            .bind(prediction.input_digest.to_string())
-            .bind(to_database(prediction.input_bytes)?)
-            .bind(&prediction.input_format)
-            .bind(i64::from(prediction.width))
-            .bind(i64::from(prediction.height))
-            .bind(&prediction.class)
-            .bind(prediction.confidence)
-            .bind(&prediction.probabilities_json)
-            .bind(prediction.latency_ms)
-            .bind(prediction.decode_ms)
-            .bind(prediction.preprocess_ms)
-            .bind(prediction.inference_ms)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        Ok(transaction.commit().await?)
+        let predictions = predictions.to_vec();
+        self.transact(async move |connection| {
+            for prediction in &predictions {
+                insert(connection, prediction).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Logged predictions, newest first.
@@ -264,4 +242,34 @@ impl Store {
         let oldest_kept = self.now().minus_millis(u64::from(days) * DAY_MS);
         self.delete_predictions_older_than(oldest_kept).await
     }
+}
+
+async fn insert(connection: &mut Connection, prediction: &Prediction) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO prediction (id, created_at, model_version_id, model_name, version,
+             input_digest, input_bytes, input_format, width, height, class, confidence,
+             probabilities_json, latency_ms, decode_ms, preprocess_ms, inference_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(prediction.id.to_string())
+    .bind(prediction.created_at.as_millis())
+    .bind(prediction.model_version.to_string())
+    .bind(&prediction.model_name)
+    .bind(i64::from(prediction.version))
+    .bind(prediction.input_digest.to_string())
+    .bind(to_database(prediction.input_bytes)?)
+    .bind(&prediction.input_format)
+    .bind(i64::from(prediction.width))
+    .bind(i64::from(prediction.height))
+    .bind(&prediction.class)
+    .bind(prediction.confidence)
+    .bind(&prediction.probabilities_json)
+    .bind(prediction.latency_ms)
+    .bind(prediction.decode_ms)
+    .bind(prediction.preprocess_ms)
+    .bind(prediction.inference_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

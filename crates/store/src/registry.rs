@@ -102,42 +102,29 @@ impl Store {
     ) -> Result<ModelVersion, StoreError> {
         check_name("model", &new.name)?;
         self.blobs().size(&new.onnx)?;
-        let mut transaction = self.begin_write().await?;
-        let (model, version) = self.next_model_number(&mut transaction, &new.name).await?;
-        let created = ModelVersion {
-            id: self.new_id(ModelVersionId::new)?,
-            name: new.name,
-            version,
-            onnx: new.onnx,
-            manifest: new.manifest,
-            run: new.run,
-            metrics_json: new.metrics_json,
-            source: new.source,
-            created_at: self.now(),
-            aliases: Vec::new(),
-        };
-        insert_version(&mut transaction, &model, &created).await?;
-        transaction.commit().await?;
-        Ok(created)
-    }
-
-    /// Makes the model if there is none and counts its versions up.
-    async fn next_model_number(
-        &self,
-        connection: &mut Connection,
-        name: &str,
-    ) -> Result<(String, u32), StoreError> {
-        let row = sqlx::query(
-            "INSERT INTO model (id, name, last_version, created_at) VALUES ($1, $2, 1, $3)
-             ON CONFLICT (name) DO UPDATE SET last_version = model.last_version + 1
-             RETURNING id, last_version",
-        )
-        .bind(self.new_id(ModelId::new)?.to_string())
-        .bind(name)
-        .bind(self.now().as_millis())
-        .fetch_one(connection)
-        .await?;
-        Ok((row.text("id")?, row.whole("last_version")?))
+        let (id, model) = (
+            self.new_id(ModelVersionId::new)?,
+            self.new_id(ModelId::new)?,
+        );
+        let now = self.now();
+        self.transact(async move |connection| {
+            let (model, version) = next_number(connection, model, &new.name, now).await?;
+            let created = ModelVersion {
+                id,
+                name: new.name,
+                version,
+                onnx: new.onnx,
+                manifest: new.manifest,
+                run: new.run,
+                metrics_json: new.metrics_json,
+                source: new.source,
+                created_at: now,
+                aliases: Vec::new(),
+            };
+            insert_version(connection, &model, &created).await?;
+            Ok(created)
+        })
+        .await
     }
 
     /// The version that a reference means; a bare name means the newest.
@@ -335,26 +322,19 @@ impl Store {
         reference: &Reference,
     ) -> Result<ModelVersion, StoreError> {
         let version = self.model_version(reference).await?;
-        let mut transaction = self.begin_write().await?;
-        let alias = sqlx::query("SELECT alias FROM model_alias WHERE model_version_id = $1")
-            .bind(version.id.to_string())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if let Some(row) = alias {
-            let alias = row.text("alias")?;
-            return Err(StoreError::new(
-                StoreErrorKind::Conflict,
-                format!("`{}` is `{}@{alias}`", version.reference(), version.name),
-            )
-            .with_hint(format!("point `{alias}` to another version first")));
-        }
-        delete_evaluations_of(&mut transaction, version.id).await?;
-        sqlx::query("DELETE FROM model_version WHERE id = $1")
-            .bind(version.id.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(version)
+        self.transact(async move |connection| {
+            refuse_if_aliased(connection, &version).await?;
+            sqlx::query("DELETE FROM evaluation WHERE model_version_id = $1 AND run_id IS NULL")
+                .bind(version.id.to_string())
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("DELETE FROM model_version WHERE id = $1")
+                .bind(version.id.to_string())
+                .execute(connection)
+                .await?;
+            Ok(version)
+        })
+        .await
     }
 
     /// Deletes a model with all its versions, aliases and evaluations.
@@ -362,26 +342,50 @@ impl Store {
     /// # Errors
     /// `NotFound` when there is none.
     pub async fn delete_model(&self, name: &str) -> Result<(), StoreError> {
-        let mut transaction = self.begin_write().await?;
-        sqlx::query(
-            "DELETE FROM evaluation WHERE run_id IS NULL AND model_version_id IN
-                 (SELECT v.id FROM model_version v JOIN model m ON m.id = v.model_id
-                  WHERE m.name = $1)",
-        )
-        .bind(name)
-        .execute(&mut *transaction)
-        .await?;
-        let deleted = sqlx::query("DELETE FROM model WHERE name = $1")
-            .bind(name)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-        transaction.commit().await?;
-        if deleted == 0 {
+        let model = name.to_string();
+        let deleted = self
+            .transact(async move |connection| delete_model(connection, &model).await)
+            .await?;
+        if !deleted {
             return Err(self.no_such_model(name).await?);
         }
         Ok(())
     }
+}
+
+/// Answers whether there was one.
+async fn delete_model(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
+    sqlx::query(
+        "DELETE FROM evaluation WHERE run_id IS NULL AND model_version_id IN
+             (SELECT v.id FROM model_version v JOIN model m ON m.id = v.model_id
+              WHERE m.name = $1)",
+    )
+    .bind(name)
+    .execute(&mut *connection)
+    .await?;
+    let deleted = sqlx::query("DELETE FROM model WHERE name = $1")
+        .bind(name)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    Ok(deleted > 0)
+}
+
+async fn refuse_if_aliased(
+    connection: &mut Connection,
+    version: &ModelVersion,
+) -> Result<(), StoreError> {
+    let alias = sqlx::query("SELECT alias FROM model_alias WHERE model_version_id = $1")
+        .bind(version.id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = alias else { return Ok(()) };
+    let alias = row.text("alias")?;
+    Err(StoreError::new(
+        StoreErrorKind::Conflict,
+        format!("`{}` is `{}@{alias}`", version.reference(), version.name),
+    )
+    .with_hint(format!("point `{alias}` to another version first")))
 }
 
 /// Says which versions and aliases there are to choose from.
@@ -394,15 +398,25 @@ fn describe_choices(versions: &[ModelVersion]) -> String {
     format!("there is {}", all.join(", "))
 }
 
-async fn delete_evaluations_of(
+/// Makes the model (with the id `new_id`) if there is none and counts its versions up; answers
+/// its id and the number.
+async fn next_number(
     connection: &mut Connection,
-    version: ModelVersionId,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM evaluation WHERE model_version_id = $1 AND run_id IS NULL")
-        .bind(version.to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
+    new_id: ModelId,
+    name: &str,
+    now: Timestamp,
+) -> Result<(String, u32), StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO model (id, name, last_version, created_at) VALUES ($1, $2, 1, $3)
+         ON CONFLICT (name) DO UPDATE SET last_version = model.last_version + 1
+         RETURNING id, last_version",
+    )
+    .bind(new_id.to_string())
+    .bind(name)
+    .bind(now.as_millis())
+    .fetch_one(connection)
+    .await?;
+    Ok((row.text("id")?, row.whole("last_version")?))
 }
 
 async fn insert_version(

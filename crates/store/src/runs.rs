@@ -157,12 +157,16 @@ impl Store {
             started_at: None,
             finished_at: None,
         };
-        create_folder(&self.run_directory(id))?;
-        let mut transaction = self.begin_write().await?;
-        insert_run(&mut transaction, &run).await?;
-        insert_params(&mut transaction, id, &new.params).await?;
-        transaction.commit().await?;
-        Ok(run)
+        let folder = self.run_directory(id);
+        create_folder(&folder)?;
+        let inserted = self.transact(async move |connection| {
+            insert_run(connection, &run).await?;
+            insert_params(connection, id, &new.params).await?;
+            Ok(run)
+        });
+        inserted.await.inspect_err(|_| {
+            let _ = fs::remove_dir(&folder); // empty, and nobody would ever look for it
+        })
     }
 
     /// The run of that id.
@@ -319,9 +323,9 @@ impl Store {
         run: RunId,
         params: &BTreeMap<String, String>,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin_write().await?;
-        insert_params(&mut transaction, run, params).await?;
-        Ok(transaction.commit().await?)
+        let params = params.clone();
+        self.transact(async move |connection| insert_params(connection, run, &params).await)
+            .await
     }
 
     /// Deletes a run: settings, metrics, artifacts, jobs, its folder with the checkpoints, and its
@@ -331,21 +335,12 @@ impl Store {
     /// `RunBusy` when a process works on it, `NotFound` when there is none.
     pub async fn delete_run(&self, run: RunId) -> Result<(), StoreError> {
         self.run(run).await?;
-        let lock = self.lock_run(run)?;
-        let mut transaction = self.begin_write().await?;
-        sqlx::query("DELETE FROM evaluation WHERE run_id = $1 AND model_version_id IS NULL")
-            .bind(run.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("DELETE FROM run WHERE id = $1")
-            .bind(run.to_string())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+        let _lock = self.lock_run(run)?;
+        // The folder first: cut short here, the run is still listed and can be deleted again.
         let folder = self.run_directory(run);
         fs::remove_dir_all(&folder).map_err(|error| StoreError::io("delete", &folder, &error))?;
-        drop(lock);
-        Ok(())
+        self.transact(async move |connection| delete_run(connection, run).await)
+            .await
     }
 }
 
@@ -355,6 +350,18 @@ pub(crate) async fn exists(connection: &mut Connection, run: RunId) -> Result<bo
         .fetch_optional(connection)
         .await?;
     Ok(row.is_some())
+}
+
+async fn delete_run(connection: &mut Connection, run: RunId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM evaluation WHERE run_id = $1 AND model_version_id IS NULL")
+        .bind(run.to_string())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM run WHERE id = $1")
+        .bind(run.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn insert_run(connection: &mut Connection, run: &Run) -> Result<(), StoreError> {

@@ -9,9 +9,10 @@ use ferrotype_core::time::{Clock, Timestamp};
 
 use crate::atomic_file::{create_folder, fill_random, write_file_atomically};
 use crate::blobs::Blobs;
-use crate::database::{self, ConnectOptions, Pool, Transaction};
+use crate::database::{self, ConnectOptions, Connection, Pool};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::migrate;
+use crate::write_thread::WriteThread;
 
 /// The database file's name in the store's folder.
 const DATABASE_FILE: &str = "ferrotype.db";
@@ -64,6 +65,7 @@ struct Inner {
     root: PathBuf,
     connect_options: ConnectOptions,
     pool: Pool,
+    write_thread: WriteThread,
     blobs: Blobs,
     clock: Arc<dyn Clock>,
 }
@@ -96,11 +98,13 @@ impl Store {
             .await
             .map_err(|error| name_the_file(error, &database_path))?;
         let pool = database::pool(connect_options.clone());
+        let write_thread = WriteThread::start(connect_options.clone())?;
         Ok(Self {
             inner: Arc::new(Inner {
                 root,
                 connect_options,
                 pool,
+                write_thread,
                 blobs,
                 clock,
             }),
@@ -109,6 +113,7 @@ impl Store {
 
     /// Waits until no statement runs and closes all connections, for a clean end.
     pub async fn close(&self) {
+        self.inner.write_thread.close().await;
         self.inner.pool.close().await;
     }
 
@@ -153,8 +158,14 @@ impl Store {
         &self.inner.connect_options
     }
 
-    pub(crate) async fn begin_write(&self) -> Result<Transaction, StoreError> {
-        database::begin_write(self.pool()).await
+    /// Runs `act` in a transaction that may write, committed when it answers `Ok`. It runs on a
+    /// thread of its own and to its end, even when the caller gives up.
+    pub(crate) async fn transact<T, Act>(&self, act: Act) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        Act: AsyncFnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.inner.write_thread.transact(act).await
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::blobs::Blobs;
 use crate::digest::Digest;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::os_lock::OsLock;
 use crate::row::Columns as _;
 use crate::store::Store;
 
@@ -143,15 +144,14 @@ fn sweep_unused(
     Ok(())
 }
 
-/// Deletes one blob unless it is young. It is moved aside first and looked at again: a writer that
-/// meant to use it has either marked it by then, and it is moved back, or does not find it any
-/// more, and writes it anew.
+/// Deletes one blob unless it is young. Nobody can make it young between the look and the deed.
 fn sweep_blob(
     blobs: &Blobs,
     path: &Path,
     oldest_kept: SystemTime,
     report: &mut SweepReport,
 ) -> Result<(), StoreError> {
+    let _nobody_marks = OsLock::acquire(&blobs.sweep_lock_path())?;
     let Ok(metadata) = fs::metadata(path) else {
         return Ok(()); // another sweep took it
     };
@@ -159,19 +159,7 @@ fn sweep_blob(
         report.young += 1;
         return Ok(());
     }
-    let aside = blobs.temporary_folder().join(format!(
-        "{}.swept",
-        path.file_name().unwrap_or_default().display()
-    ));
-    if fs::rename(path, &aside).is_err() {
-        return Ok(());
-    }
-    let again = fs::metadata(&aside).map_err(|error| StoreError::io("read", &aside, &error))?;
-    if modified_after(&again, oldest_kept) {
-        report.young += 1;
-        return fs::rename(&aside, path).map_err(|error| StoreError::io("write", path, &error));
-    }
-    fs::remove_file(&aside).map_err(|error| StoreError::io("delete", &aside, &error))?;
+    fs::remove_file(path).map_err(|error| StoreError::io("delete", path, &error))?;
     report.deleted += 1;
     report.freed_bytes += metadata.len();
     Ok(())

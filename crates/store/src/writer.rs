@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use ferrotype_core::id::{JobId, RunId};
 use ferrotype_core::time::Clock;
-use sqlx::ConnectOptions as _;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use crate::database::{self, ConnectOptions, Connection};
 use crate::error::{StoreError, StoreErrorKind};
@@ -49,6 +50,7 @@ struct Shared {
     thread: Option<JoinHandle<()>>,
     clock: Arc<dyn Clock>,
     failure: Arc<Mutex<Option<StoreError>>>,
+    ending: Arc<AtomicBool>,
 }
 
 enum Command {
@@ -73,13 +75,14 @@ impl Store {
     pub fn writer(&self) -> Result<Writer, StoreError> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_LENGTH);
         let failure = Arc::new(Mutex::new(None));
+        let ending = Arc::new(AtomicBool::new(false));
         let no_thread = |error: &std::io::Error| {
             StoreError::new(
                 StoreErrorKind::Io,
                 format!("the metric writer cannot start: {error}"),
             )
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = RuntimeBuilder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| no_thread(&error))?;
@@ -92,6 +95,7 @@ impl Store {
             progress: HashMap::new(),
             watched: HashMap::new(),
             failure: Arc::clone(&failure),
+            ending: Arc::clone(&ending),
         };
         let thread = std::thread::Builder::new()
             .name("metric-writer".into())
@@ -103,6 +107,7 @@ impl Store {
                 thread: Some(thread),
                 clock: Arc::clone(self.clock()),
                 failure,
+                ending,
             }),
         })
     }
@@ -185,6 +190,7 @@ impl Writer {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             // A panic there was told by the panic hook.
@@ -232,21 +238,15 @@ struct Backend {
     progress: HashMap<JobId, (f64, String)>,
     watched: HashMap<JobId, Arc<AtomicBool>>,
     failure: Arc<Mutex<Option<StoreError>>>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Backend {
-    fn run(mut self, queue: &Receiver<Command>, runtime: &tokio::runtime::Runtime) {
+    fn run(mut self, queue: &Receiver<Command>, runtime: &Runtime) {
         let mut next_write = Instant::now() + WRITE_INTERVAL;
         let mut next_heartbeat = Instant::now();
         loop {
-            let wait = next_write.saturating_duration_since(Instant::now());
-            let received = if self.point_count < MOST_WAITING_POINTS {
-                queue.recv_timeout(wait)
-            } else {
-                std::thread::sleep(wait); // the queue fills up, and whoever logs is told why
-                Err(RecvTimeoutError::Timeout)
-            };
-            match received {
+            match self.next_command(queue, next_write) {
                 Ok(Command::Flush(answer)) => {
                     let _ = answer.send(runtime.block_on(self.write()));
                 }
@@ -264,12 +264,30 @@ impl Backend {
                 next_write = Instant::now() + WRITE_INTERVAL;
             }
         }
-        if let Err(error) = runtime.block_on(self.write()) {
+        runtime.block_on(self.end());
+    }
+
+    /// Waits for a command until the next write. While too many points wait for a database that
+    /// cannot be written, none is taken: the queue fills up, and whoever logs is told why.
+    fn next_command(
+        &self,
+        queue: &Receiver<Command>,
+        next_write: Instant,
+    ) -> Result<Command, RecvTimeoutError> {
+        let wait = next_write.saturating_duration_since(Instant::now());
+        if self.point_count < MOST_WAITING_POINTS || self.ending.load(Ordering::Relaxed) {
+            return queue.recv_timeout(wait);
+        }
+        std::thread::sleep(wait);
+        Err(RecvTimeoutError::Timeout)
+    }
+
+    async fn end(mut self) {
+        if let Err(error) = self.write().await {
             tracing::error!(points = self.point_count, %error, "metrics were lost");
         }
         if let Some(connection) = self.connection.take() {
-            use sqlx::Connection as _;
-            let _ = runtime.block_on(connection.close());
+            let _ = connection.close().await; // all is committed
         }
     }
 
