@@ -7,7 +7,11 @@
 pub mod checkpoint;
 pub mod error;
 pub mod executor;
+mod init;
+mod loss;
 pub mod onnx_export;
+mod optimizer;
+mod parameters;
 pub mod schedule;
 pub mod state;
 pub mod train;

@@ -1,8 +1,13 @@
 //! The boundary behind which a layer graph is executed.
 
+#[cfg(feature = "burn")]
 mod burn;
+mod cpu;
+mod plan;
 
+#[cfg(feature = "burn")]
 pub use self::burn::BurnExecutor;
+pub use self::cpu::CpuExecutor;
 
 use crate::error::EngineError;
 use crate::state::State;

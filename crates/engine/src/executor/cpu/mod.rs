@@ -1,0 +1,217 @@
+//! The graph on the CPU: forward, backward and update on plain buffers, with the loops of
+//! `ferrotype-kernels`.
+
+mod arena;
+mod backward;
+mod forward;
+
+use ferrotype_core::config::schema::OptimizerConfig;
+use ferrotype_core::graph::{Graph, Op, TensorRole};
+
+use self::arena::Arena;
+use self::backward::Backward;
+use self::forward::{Pass, Saved};
+use super::plan::Plan;
+use super::{Executor, StepOptions, StepOutput};
+use crate::error::{EngineError, EngineErrorKind};
+use crate::loss::{CrossEntropy, cross_entropy};
+use crate::optimizer::{Optimizer, Update, clip_scale, global_norm};
+use crate::parameters::Parameters;
+use crate::state::State;
+
+/// Executes a graph on the CPU, on the thread pool it is called from.
+pub struct CpuExecutor {
+    plan: Plan,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    arena: Arena,
+    /// Batch size of the buffers in the arena.
+    arena_batch: usize,
+}
+
+/// A forward and backward pass.
+struct Gradients {
+    loss: CrossEntropy,
+    /// By the graph's tensors; empty for running statistics.
+    tensors: Vec<Vec<f32>>,
+    pass: Pass,
+}
+
+impl CpuExecutor {
+    /// An executor of `graph` with initial weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// The graph does not pass its checks, or has nothing to fit.
+    pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
+        let parameters = Parameters::initial(graph, seed)?;
+        Ok(Self {
+            plan: Plan::new(graph, parameters.specs())?,
+            optimizer: Optimizer::new(optimizer, parameters.specs()),
+            parameters,
+            arena: Arena::default(),
+            arena_batch: 0,
+        })
+    }
+
+    /// The mean cross-entropy of a batch and its gradient by each trained tensor, by the tensor's
+    /// name. Nothing is updated.
+    ///
+    /// # Errors
+    /// The batch does not fit the graph, or the loss is not finite.
+    pub fn gradients(
+        &mut self,
+        images: &[f32],
+        labels: &[u32],
+        options: &StepOptions,
+    ) -> Result<(f64, State), EngineError> {
+        let gradients = self.forward_backward(images, labels, options)?;
+        let mut state = State::default();
+        for (spec, gradient) in self.parameters.specs().iter().zip(gradients.tensors) {
+            if spec.role.is_trained() {
+                state.insert(&spec.name, spec.shape.clone(), gradient);
+            }
+        }
+        gradients.pass.recycle(&mut self.arena);
+        Ok((gradients.loss.loss, state))
+    }
+
+    fn forward_backward(
+        &mut self,
+        images: &[f32],
+        labels: &[u32],
+        options: &StepOptions,
+    ) -> Result<Gradients, EngineError> {
+        let batch = labels.len();
+        self.plan.check_batch(images, batch, labels)?;
+        self.prepare_arena(batch);
+        let tensors = self.parameters.values();
+        let (plan, arena) = (&self.plan, &mut self.arena);
+        let mut pass = forward::run(plan, tensors, images, batch, Some(options), arena);
+        let logits = pass.outputs[plan.output].as_deref().unwrap_or_default();
+        let mut loss = cross_entropy(logits, labels, plan.classes);
+        if let Err(error) = check_finite("loss", loss.loss) {
+            pass.recycle(arena);
+            return Err(error);
+        }
+        let logits_gradient = arena.copy(&std::mem::take(&mut loss.gradient));
+        let mut tensors = Backward::new(plan, tensors, &mut pass, arena).run(logits_gradient);
+        self.fill_missing(&mut tensors);
+        Ok(Gradients {
+            loss,
+            tensors,
+            pass,
+        })
+    }
+
+    /// Gives tensors that the loss does not depend on a gradient of zero.
+    fn fill_missing(&self, gradients: &mut [Vec<f32>]) {
+        let specs = self.parameters.specs();
+        for (spec, gradient) in specs.iter().zip(gradients) {
+            if gradient.is_empty() && spec.role.is_trained() {
+                *gradient = vec![0.0; spec.element_count()];
+            }
+        }
+    }
+
+    /// Buffers of another batch size will not be asked for again soon.
+    fn prepare_arena(&mut self, batch: usize) {
+        if self.arena_batch != batch {
+            self.arena.clear();
+            self.arena_batch = batch;
+        }
+    }
+
+    fn update_running_statistics(&mut self, pass: &Pass) {
+        for (layer, saved) in self.plan.layers.iter().zip(&pass.saved) {
+            let (Op::BatchNorm2d { momentum, .. }, Saved::Norm { statistics, .. }) =
+                (&layer.op, saved)
+            else {
+                continue;
+            };
+            let count = pass.batch * layer.output.pixels();
+            for tensor in layer.tensors.clone() {
+                let (batch, factor) = match self.parameters.specs()[tensor].role {
+                    TensorRole::RunningMean => (&statistics.mean, 1.0),
+                    TensorRole::RunningVar => (&statistics.variance, unbiased_factor(count)),
+                    _ => continue,
+                };
+                let running = &mut self.parameters.values_mut()[tensor];
+                for (running, batch) in running.iter_mut().zip(batch) {
+                    let (old, new) = (f64::from(*running), f64::from(*batch) * factor);
+                    *running = (old + momentum * (new - old)) as f32;
+                }
+            }
+        }
+    }
+}
+
+impl Executor for CpuExecutor {
+    fn train_step(
+        &mut self,
+        images: &[f32],
+        labels: &[u32],
+        options: &StepOptions,
+    ) -> Result<StepOutput, EngineError> {
+        let Gradients {
+            loss,
+            tensors,
+            pass,
+        } = self.forward_backward(images, labels, options)?;
+        let gradient_norm = global_norm(&tensors);
+        check_finite("gradient's norm", gradient_norm)?;
+        let update = Update {
+            step: options.step,
+            learning_rate: options.learning_rate,
+            gradient_scale: clip_scale(gradient_norm, options.gradient_clip),
+        };
+        let values = self.parameters.values_mut();
+        self.optimizer.update(values, &tensors, &update);
+        self.update_running_statistics(&pass);
+        pass.recycle(&mut self.arena);
+        Ok(StepOutput {
+            loss: loss.loss,
+            correct: loss.correct,
+            gradient_norm,
+        })
+    }
+
+    fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
+        self.plan.check_batch(images, batch, &[])?;
+        self.prepare_arena(batch);
+        let tensors = self.parameters.values();
+        let mut pass = forward::run(&self.plan, tensors, images, batch, None, &mut self.arena);
+        let logits = pass.outputs[self.plan.output].take().unwrap_or_default();
+        pass.recycle(&mut self.arena);
+        Ok(logits)
+    }
+
+    fn state(&self) -> State {
+        let mut state = State::default();
+        self.parameters.write_to(&mut state);
+        self.optimizer.write_to(&mut state);
+        state
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), EngineError> {
+        let mut optimizer = self.optimizer.clone();
+        optimizer.read_from(state)?;
+        self.parameters.read_from(state)?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+}
+
+/// From the biased to the unbiased variance over `count` numbers.
+fn unbiased_factor(count: usize) -> f64 {
+    count as f64 / count.saturating_sub(1).max(1) as f64
+}
+
+fn check_finite(what: &str, value: f64) -> Result<(), EngineError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(EngineError::new(
+        EngineErrorKind::NotFinite,
+        format!("the {what} is `{value}`"),
+    ))
+}

@@ -1,0 +1,20 @@
+//! Hot numeric loops on plain slices, forward and backward.
+//!
+//! Activations lie in memory as `[batch, height, width, channels]` (NHWC), so that a pixel's
+//! channels are side by side and inner loops run over them. Weights come and go in PyTorch's
+//! layout. Work is split into pieces of fixed size on the thread pool it is called from, and
+//! sums over pieces are taken in their order: the same input gives the same bits, on any number
+//! of threads.
+//!
+//! Lengths that do not fit the shapes are errors of the caller and panic.
+
+pub mod activation;
+pub mod convolution;
+pub mod layout;
+pub mod normalization;
+pub mod pooling;
+pub mod product;
+mod scratch;
+
+/// Elements that one thread takes at a time in element-wise loops.
+pub(crate) const CHUNK: usize = 16 * 1024;
