@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 /// Hashes that differ in at most this many of their 64 bits propose a pair.
-pub(crate) const MAX_HASH_DISTANCE: u32 = 4;
+pub(crate) const MAX_HASH_DISTANCE: u32 = 8;
 
 /// Bands that a hash is cut into. Two hashes within [`MAX_HASH_DISTANCE`] agree in at least one
 /// band, as there is one more band than bits that may differ.
@@ -337,24 +337,26 @@ mod tests {
     }
 
     #[test]
-    fn hashes_within_four_bits_are_found_wherever_the_bits_are() {
+    fn hashes_within_eight_bits_are_found_wherever_the_bits_are() {
+        let hash = 0x0123_4567_89ab_cdef_u64;
         for bits in [
-            [0, 1, 2, 3],
-            [0, 13, 26, 39],
-            [12, 25, 38, 63],
-            [60, 61, 62, 63],
+            [0, 1, 2, 3, 4, 5, 6, 7],
+            [0, 7, 14, 21, 28, 35, 42, 49],
+            [6, 13, 20, 27, 34, 41, 48, 63],
+            [56, 57, 58, 59, 60, 61, 62, 63],
         ] {
-            let near = bits
-                .iter()
-                .fold(0x0123_4567_89ab_cdef_u64, |hash, bit| hash ^ (1 << bit));
-            let groups = grouped(&["a", "b"], &[0x0123_4567_89ab_cdef, near], &[1, 1]);
-            assert_eq!(groups.group_of, [0, 0], "{bits:?}");
-            let groups = grouped(
-                &["a", "b"],
-                &[0x0123_4567_89ab_cdef, near ^ (1 << 30)],
-                &[1, 1],
+            let near = bits.iter().fold(hash, |hash, bit| hash ^ (1 << bit));
+            assert_eq!(
+                grouped(&["a", "b"], &[hash, near], &[1, 1]).group_of,
+                [0, 0],
+                "{bits:?}"
             );
-            assert_eq!(groups.group_of, [0, 1], "{bits:?}");
+            let far = near ^ (1 << 30);
+            assert_eq!(
+                grouped(&["a", "b"], &[hash, far], &[1, 1]).group_of,
+                [0, 1],
+                "{bits:?}"
+            );
         }
     }
 

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use ferrotype_core::dataset::{ImageEntry, Split};
 use ferrotype_core::name::check_name;
 use ferrotype_core::report::{BulkReport, Skipped};
-use ferrotype_store::{Blobs, DatasetVersion, Digest, NewDatasetVersion, Store};
-use ferrotype_vision::RgbImage;
-use ferrotype_vision::decode::{DecodeLimits, decode};
-use ferrotype_vision::similarity::{comparison_copy, pixel_difference};
+use ferrotype_store::{Blobs, DatasetVersion, NewDatasetVersion, Store};
+use ferrotype_vision::decode::DecodeLimits;
 use rayon::prelude::*;
 
-use crate::duplicates::{self, Confirm, Groups};
+use crate::compare::ComparePixels;
+use crate::duplicates::{self, Groups};
 use crate::error::{DataError, DataErrorKind};
 use crate::examine::{Examined, FileLimits, examine};
 use crate::findings;
@@ -24,9 +23,6 @@ use crate::walk;
 
 /// Files that are read before they are flushed to the store together and progress is told.
 const BATCH_FILES: usize = 512;
-
-/// Two images show the same when their pixels, at 32×32, differ by at most this on average, out of 255.
-const MAX_PIXEL_DIFFERENCE: f64 = 3.0;
 
 /// What to import, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -290,28 +286,6 @@ fn find_groups(
         total,
     });
     groups
-}
-
-/// Compares images by their pixels, reading them again from the store.
-struct ComparePixels<'a> {
-    digests: &'a [&'a str],
-    blobs: &'a Blobs,
-    limits: DecodeLimits,
-}
-
-impl Confirm for ComparePixels<'_> {
-    type Signature = RgbImage;
-
-    fn signature(&self, image: usize) -> Option<RgbImage> {
-        let digest: Digest = self.digests.get(image)?.parse().ok()?;
-        let bytes = self.blobs.get(&digest).ok()?;
-        let decoded = decode(&bytes, &self.limits).ok()?;
-        Some(comparison_copy(&decoded.image).into_owned())
-    }
-
-    fn same(&self, first: &RgbImage, second: &RgbImage) -> bool {
-        pixel_difference(first, second) <= MAX_PIXEL_DIFFERENCE
-    }
 }
 
 /// Fills in classes and splits.

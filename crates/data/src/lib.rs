@@ -4,6 +4,7 @@
 //! [`import_folder`] reads an ImageFolder into the store; [`StoreSource`] gives a split of the
 //! version to the loader; [`summary()`] describes it; [`synth_folder`] paints an example.
 
+mod compare;
 mod detection;
 mod duplicates;
 mod error;

@@ -1,0 +1,10 @@
+//! Imports of whole folders into a real store.
+
+mod folders;
+mod given_splits;
+mod nasty;
+mod real;
+mod source;
+mod support;
+mod synthetic;
+mod versions;
