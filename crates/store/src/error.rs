@@ -161,10 +161,17 @@ impl From<NameError> for StoreError {
     }
 }
 
+/// `SQLITE_IOERR_SHMSIZE`: the index of the write-ahead log cannot grow, for want of space.
+const SQLITE_NO_SPACE_FOR_INDEX: u32 = 4874;
+const SQLITE_FULL: u32 = 13;
+
 /// The primary result code of SQLite (the low byte), if the error is SQLite's.
 fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
     let code = error.as_database_error()?.code()?;
-    code.parse::<u32>().ok().map(|code| code & 0xff)
+    match code.parse::<u32>().ok()? {
+        SQLITE_NO_SPACE_FOR_INDEX => Some(SQLITE_FULL),
+        code => Some(code & 0xff),
+    }
 }
 
 /// Result codes: <https://sqlite.org/rescode.html>.
@@ -192,7 +199,7 @@ impl From<sqlx::Error> for StoreError {
                 StoreErrorKind::Locked,
                 "another process holds the database for too long",
             ),
-            Some(13) => Self::new(
+            Some(SQLITE_FULL) => Self::new(
                 StoreErrorKind::Full,
                 "no space is left for the store's database",
             ),

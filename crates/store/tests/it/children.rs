@@ -4,8 +4,11 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use ferrotype_store::{PredictionFilter, RunStatus, StoreErrorKind};
+use ferrotype_store::{
+    PredictionFilter, RunStatus, Store, StoreErrorKind, StoreOptions, SystemClock,
+};
 
 use crate::support::{new_prediction, new_run, open};
 
@@ -94,7 +97,7 @@ async fn trains_and_predicts_beside_others() {
 }
 
 /// What a training and a server write.
-pub(crate) async fn work(store: &ferrotype_store::Store) {
+pub(crate) async fn work(store: &Store) {
     let run = new_run(store).await.id;
     let writer = store.writer().unwrap();
     let log = store.prediction_log(Default::default()).unwrap();
@@ -155,6 +158,19 @@ async fn fills_the_disk() {
     assert_eq!(store.metric_history(run, "loss").await.unwrap().len(), 2);
     let count = store.prediction_count(&PredictionFilter::default()).await;
     assert_eq!(count.unwrap(), 0);
+
+    // Not even opening it on a full disk does it harm.
+    drop(writer);
+    store.close().await;
+    assert!(std::fs::write(&big_file, &big).is_err());
+    let options = StoreOptions::in_folder(store.root());
+    let error = Store::open(options, Arc::new(SystemClock))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
+    std::fs::remove_file(&big_file).unwrap();
+    let store = open(store.root()).await;
+    assert_eq!(store.metric_history(run, "loss").await.unwrap().len(), 2);
     tell("passed");
 }
 
