@@ -1,12 +1,17 @@
 //! Checkpoints: a run's numbers by layer name, its graph and how far it is, in one safetensors
 //! file that is either whole or not there.
 
+mod format;
+
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use ferrotype_core::graph::Graph;
+use ferrotype_core::graph::{Graph, Layer};
 use serde::{Deserialize, Serialize};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, EngineErrorKind};
+use crate::file;
 use crate::state::State;
 
 /// File name of the newest checkpoint in a run's folder.
@@ -17,6 +22,10 @@ pub const BEST: &str = "best.safetensors";
 
 /// The checkpoint format this program writes; a newer one is refused.
 pub const CHECKPOINT_VERSION: u32 = 1;
+
+/// The largest file that is read: the largest graph with two moments for each weight, and room
+/// for names.
+const MAX_FILE_BYTES: u64 = 4 << 30;
 
 /// How far a run is: everything that continuing it needs besides the numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,8 +76,8 @@ pub struct Checkpoint {
 /// # Errors
 /// The disk is full, or the file cannot be written.
 pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), EngineError> {
-    let _ = (path, checkpoint);
-    Ok(())
+    let header = format::Header::new(checkpoint);
+    file::replace(path, |file| format::write(file, &header, &checkpoint.state))
 }
 
 /// Reads a checkpoint.
@@ -76,10 +85,8 @@ pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<(), EngineError> {
 /// # Errors
 /// There is no such file, it is no checkpoint, it is damaged, or a newer program wrote it.
 pub fn load(path: &Path) -> Result<Checkpoint, EngineError> {
-    Err(EngineError::new(
-        crate::EngineErrorKind::NoCheckpoint,
-        format!("there is no checkpoint at `{}`", path.display()),
-    ))
+    let bytes = read_limited(path)?;
+    format::read(&bytes).map_err(|error| error.with_path(path))
 }
 
 /// Reads a checkpoint of `graph`.
@@ -87,6 +94,77 @@ pub fn load(path: &Path) -> Result<Checkpoint, EngineError> {
 /// # Errors
 /// As [`load`], or it is of another graph; the error names the first layer that differs.
 pub fn load_for(path: &Path, graph: &Graph) -> Result<Checkpoint, EngineError> {
-    let _ = graph;
-    load(path)
+    let checkpoint = load(path)?;
+    match first_difference(&checkpoint.graph, graph) {
+        None => Ok(checkpoint),
+        Some(difference) => Err(EngineError::new(
+            EngineErrorKind::OtherCheckpoint,
+            format!(
+                "the checkpoint `{}` is of another network: {difference}",
+                path.display()
+            ),
+        )
+        .with_hint("resume with the run's own configuration, or start a new run")
+        .with_path(path)),
+    }
+}
+
+fn read_limited(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(EngineError::new(
+                EngineErrorKind::NoCheckpoint,
+                format!("there is no checkpoint at `{}`", path.display()),
+            )
+            .with_path(path));
+        }
+        Err(error) => return Err(EngineError::io("read", path, error)),
+    };
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        return Err(EngineError::new(
+            EngineErrorKind::CorruptCheckpoint,
+            format!(
+                "`{}` is not a checkpoint: it is no file, or larger than {MAX_FILE_BYTES} bytes",
+                path.display()
+            ),
+        )
+        .with_path(path));
+    }
+    fs::read(path).map_err(|error| EngineError::io("read", path, error))
+}
+
+/// Where `found` first differs from `expected`, in words.
+fn first_difference(found: &Graph, expected: &Graph) -> Option<String> {
+    if found.input != expected.input {
+        return Some(format!(
+            "its input is {:?}, expected {:?}",
+            found.input, expected.input
+        ));
+    }
+    let pairs = found.layers.iter().zip(&expected.layers).enumerate();
+    for (index, (found, expected)) in pairs {
+        if found.name != expected.name {
+            return Some(format!(
+                "layer {} is `{}`, expected `{}`",
+                index + 1,
+                found.name,
+                expected.name
+            ));
+        }
+        if found != expected {
+            return Some(format!(
+                "layer `{}` is {}, expected {}",
+                found.name,
+                describe(found),
+                describe(expected)
+            ));
+        }
+    }
+    let (found, expected) = (found.layers.len(), expected.layers.len());
+    (found != expected).then(|| format!("it has {found} layers, expected {expected}"))
+}
+
+fn describe(layer: &Layer) -> String {
+    serde_json::to_string(layer).unwrap_or_else(|_| layer.op.name().to_string())
 }

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod error;
 pub mod executor;
+mod file;
 mod init;
 mod loss;
 pub mod onnx_export;

@@ -1,6 +1,9 @@
 //! The training loop.
 
 mod observer;
+mod pace;
+mod run;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ pub use observer::{
     ValidationOutputs, Verdict,
 };
 
+use self::run::Run;
 use crate::error::EngineError;
 
 /// What to train.
@@ -31,7 +35,8 @@ pub struct TrainRequest<'a> {
     pub validation: Arc<dyn SampleSource>,
     /// Folder for [`crate::checkpoint::LAST`] and [`crate::checkpoint::BEST`]; made when absent.
     pub checkpoint_directory: PathBuf,
-    /// Continue from the last checkpoint in that folder; without one, start anew.
+    /// Continue from the last checkpoint in that folder; without one, start anew. When not
+    /// resuming, a folder that has one is refused.
     pub resume: bool,
 }
 
@@ -76,9 +81,6 @@ pub fn train(
     request: TrainRequest<'_>,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainOutcome, EngineError> {
-    let _ = (request, observer);
-    Err(EngineError::new(
-        crate::EngineErrorKind::Config,
-        "not there yet",
-    ))
+    settings::check(request.config)?;
+    Run::start(request, observer)?.to_the_end()
 }
