@@ -40,7 +40,9 @@ fn write_synced(
 ) -> io::Result<()> {
     let mut file = io::BufWriter::new(File::create(path)?);
     write(&mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()
 }
 
 /// Makes the renaming itself durable, where the system can.

@@ -54,7 +54,10 @@ fn digest(state: &State) -> String {
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 /// Writes the file: length of the JSON, the JSON, the tensors in the order of their names.

@@ -123,7 +123,10 @@ impl<'a> Run<'a> {
         if !resume {
             return Err(EngineError::new(
                 EngineErrorKind::Config,
-                format!("there is a checkpoint already: `{}`", self.last_path.display()),
+                format!(
+                    "there is a checkpoint already: `{}`",
+                    self.last_path.display()
+                ),
             )
             .with_hint("resume the run, or train into another folder")
             .with_path(&self.last_path));
@@ -439,7 +442,10 @@ fn check_same_run(found: &Progress, expected: &Progress) -> Result<(), EngineErr
             expected.train_images as u64,
         ),
     ];
-    match pairs.into_iter().find(|(_, found, expected)| found != expected) {
+    match pairs
+        .into_iter()
+        .find(|(_, found, expected)| found != expected)
+    {
         None => Ok(()),
         Some((what, found, expected)) => Err(EngineError::new(
             EngineErrorKind::OtherCheckpoint,

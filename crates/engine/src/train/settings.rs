@@ -72,11 +72,21 @@ fn at_least_one(key: &str, value: u64) -> Result<(), EngineError> {
 }
 
 fn positive(key: &str, value: f64) -> Result<(), EngineError> {
-    expect(value.is_finite() && value > 0.0, key, &value, "a positive number")
+    expect(
+        value.is_finite() && value > 0.0,
+        key,
+        &value,
+        "a positive number",
+    )
 }
 
 fn not_negative(key: &str, value: f64) -> Result<(), EngineError> {
-    expect(value.is_finite() && value >= 0.0, key, &value, "zero or a positive number")
+    expect(
+        value.is_finite() && value >= 0.0,
+        key,
+        &value,
+        "zero or a positive number",
+    )
 }
 
 fn below_one(key: &str, value: f64) -> Result<(), EngineError> {
