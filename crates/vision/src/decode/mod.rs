@@ -82,8 +82,10 @@ pub struct Probe {
 struct Opened<'a> {
     header: Header,
     /// Decodes the pixels as stored, rows of RGB.
-    read: Box<dyn FnOnce(&DecodeLimits) -> Result<Vec<u8>, DecodeError> + 'a>,
+    read: Box<Read<'a>>,
 }
+
+type Read<'a> = dyn FnOnce(&DecodeLimits) -> Result<Vec<u8>, DecodeError> + 'a;
 
 /// What a header tells; both sides are at least 1.
 struct Header {

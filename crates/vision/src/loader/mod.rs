@@ -76,7 +76,7 @@ impl Loader {
         let (ask, asked) = crossbeam_channel::unbounded();
         let (deliver, delivered) = crossbeam_channel::unbounded();
         let stopped = Arc::new(AtomicBool::new(false));
-        let kitchen = Arc::new(Kitchen {
+        let plan = Arc::new(Plan {
             source,
             options: options.clone(),
             batch_size,
@@ -86,10 +86,10 @@ impl Loader {
         });
         let threads = (0..worker_count(options.workers).min(batches.len()))
             .filter_map(|number| {
-                let (kitchen, asked, deliver) = (kitchen.clone(), asked.clone(), deliver.clone());
+                let (plan, asked, deliver) = (plan.clone(), asked.clone(), deliver.clone());
                 thread::Builder::new()
                     .name(format!("loader-{number}"))
-                    .spawn(move || kitchen.work(&asked, &deliver))
+                    .spawn(move || plan.work(&asked, &deliver))
                     .ok()
             })
             .collect();
@@ -101,7 +101,7 @@ impl Loader {
             early: BTreeMap::new(),
             stopped,
             threads,
-            kitchen,
+            plan,
         };
         for _ in 0..options.prefetch.max(1) {
             epoch.ask_for_one();
@@ -147,7 +147,7 @@ pub struct Batches {
     early: BTreeMap<usize, Result<Batch, SampleError>>,
     stopped: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    kitchen: Arc<Kitchen>,
+    plan: Arc<Plan>,
 }
 
 impl Batches {
@@ -165,11 +165,11 @@ impl Batches {
                 return batch;
             }
             if self.threads.is_empty() {
-                return self.kitchen.make_fenced(number);
+                return self.plan.make_fenced(number);
             }
             match self.delivered.recv() {
                 Ok((made, batch)) => drop(self.early.insert(made, batch)),
-                Err(_) => return self.kitchen.make_fenced(number),
+                Err(_) => return self.plan.make_fenced(number),
             }
         }
     }
@@ -209,7 +209,7 @@ impl Drop for Batches {
 }
 
 /// What the threads of one epoch share.
-struct Kitchen {
+struct Plan {
     source: Arc<dyn SampleSource>,
     options: LoaderOptions,
     batch_size: usize,
@@ -218,7 +218,7 @@ struct Kitchen {
     stopped: Arc<AtomicBool>,
 }
 
-impl Kitchen {
+impl Plan {
     /// Makes the batches that are asked for until nobody asks any more.
     fn work(&self, asked: &Receiver<usize>, deliver: &Sender<Made>) {
         for number in asked {

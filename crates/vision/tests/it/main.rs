@@ -1,5 +1,8 @@
 //! Pixels against Pillow's, and files that are odd, broken or hostile.
 
+// Clippy takes only functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
 mod decoding;
 mod hostile;
 mod nasty;
