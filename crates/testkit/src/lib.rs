@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+pub mod browser;
 pub mod clock;
 pub mod http;
 pub mod images;

@@ -296,9 +296,8 @@ impl From<DecodeError> for ApiError {
 
 impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
-        Self::new(ErrorKind::InvalidParameter, error.to_string()).with_hint(
-            "write `name`, `name@v3` or `name@alias`; `GET /models` lists what there is",
-        )
+        Self::new(ErrorKind::InvalidParameter, error.to_string())
+            .with_hint("write `name`, `name@v3` or `name@alias`; `GET /models` lists what there is")
     }
 }
 

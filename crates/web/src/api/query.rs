@@ -1,0 +1,64 @@
+//! Reads the parameters of an address; one that is not understood is an error in JSON.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, ErrorKind};
+
+/// The most items that a list gives at once.
+pub(crate) const MOST_LISTED: u32 = 200;
+/// The items that a list gives when it is not told how many.
+const USUALLY_LISTED: u32 = 50;
+
+/// The parameters after the `?`.
+pub(crate) struct ApiQuery<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(ApiError::new(
+                ErrorKind::InvalidParameter,
+                format!(
+                    "the address's parameters are not valid: {}",
+                    cause(&rejection)
+                ),
+            )
+            .with_hint("`GET /openapi.json` and the page `/docs` list the parameters")),
+        }
+    }
+}
+
+/// The innermost cause: what serde says of the field.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// How many items a list shall give.
+pub(crate) fn list_length(limit: Option<u32>) -> Result<u32, ApiError> {
+    match limit {
+        None => Ok(USUALLY_LISTED),
+        Some(limit @ 1..=MOST_LISTED) => Ok(limit),
+        Some(other) => Err(ApiError::invalid_parameter(
+            "limit",
+            format!("`{other}`, expected 1 to {MOST_LISTED}"),
+        )),
+    }
+}
+
+/// Parses a parameter of the address.
+pub(crate) fn parse<T>(name: &str, text: &str) -> Result<T, ApiError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|error| ApiError::invalid_parameter(name, error))
+}
