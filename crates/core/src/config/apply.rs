@@ -105,6 +105,9 @@ fn unknown_key(
 ) -> ConfigError {
     let parent = keys[..index].join(".");
     let error = not_there(&keys.join("."), keys[index], &parent, known);
+    if keys[0] == "hydra" {
+        return error.with_hint("Hydra's own settings have no counterpart here");
+    }
     // `modle=small` may mean a group as well as a key.
     match repository
         .nearest_group(keys[0])
@@ -247,10 +250,7 @@ fn remove(root: &mut Node, keys: &[&str]) -> Result<(), ConfigError> {
             map.shift_remove(last[0]);
             Ok(())
         }
-        _ => Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            "an item of a list cannot be deleted",
-        )
-        .with_hint("write the list anew: `key=[…]`")),
+        _ => Err(ConfigError::unsupported("deleting an item of a list")
+            .with_hint("write the list anew: `key=[…]`")),
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn check(tree: Node) -> Result<(Node, Config), ConfigError> {
 fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
     match rule {
-        Rule::Map(fields) => map(node, fields, key),
-        Rule::Variants(variants) => variant(node, variants, key),
+        Rule::Map(fields) => return map(node, fields, key),
+        Rule::Variants(variants) => return variant(node, variants, key),
         Rule::Whole(low, high) => whole(node, *low, *high, key),
         Rule::Number(range) => number(node, range, key),
         Rule::Numbers(count, range) => numbers(node, *count, range, key),
@@ -48,7 +48,8 @@ fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
 
 fn wrong_type(node: &Node, expected: &str, key: &str) -> ConfigError {
     let shown = match &node.value {
-        Value::List(_) | Value::Map(_) | Value::Null => node.value.kind().to_string(),
+        Value::List(items) => format!("a list of {}", items.len()),
+        Value::Map(_) | Value::Null => node.value.kind().to_string(),
         value => format!("`{}`", python_text(value).unwrap_or_default()),
     };
     ConfigError::new(
@@ -79,12 +80,12 @@ fn entries(node: Node, key: &str) -> Result<Map, ConfigError> {
         _ => {
             let group = key.replace('.', "/");
             let options: Vec<_> = builtin::options(&group).collect();
-            let error = wrong_type(&node, "a mapping", key);
+            let error = wrong_type(&node, "a mapping", key).at(&node.origin);
             Err(if options.is_empty() {
                 error
             } else {
                 error.with_hint(format!(
-                    "a group is chosen with a slash: `{group}=…` ({})",
+                    "an option of the group is chosen by `{group}=…` ({})",
                     options.join(", ")
                 ))
             })
@@ -94,14 +95,14 @@ fn entries(node: Node, key: &str) -> Result<Map, ConfigError> {
 
 fn map(node: Node, fields: &[Field], key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
-    let mut entries = entries(node, key)?;
+    let entries = entries(node, key)?;
     for (name, entry) in &entries {
         if !fields.iter().any(|field| field.name == name) {
             return Err(unknown_key(name, fields, key).at(&entry.origin));
         }
     }
-    check_fields(&mut entries, fields, key)?;
-    Ok(Node::new(Value::Map(entries), origin))
+    let fields = check_fields(entries, fields, key)?;
+    Ok(Node::new(Value::Map(fields), origin))
 }
 
 fn unknown_key(name: &str, fields: &[Field], key: &str) -> ConfigError {
@@ -122,41 +123,42 @@ fn unknown_key(name: &str, fields: &[Field], key: &str) -> ConfigError {
     }
 }
 
-fn check_fields(entries: &mut Map, fields: &[Field], key: &str) -> Result<(), ConfigError> {
+/// The entries in the order of the fields.
+fn check_fields(mut entries: Map, fields: &[Field], key: &str) -> Result<Map, ConfigError> {
+    let mut checked = Map::with_capacity(entries.len());
     for field in fields {
         let field_key = path(key, field.name);
-        match entries.get_mut(field.name) {
+        match entries.shift_remove(field.name) {
             Some(entry) if !entry.is_null() => {
-                let taken = std::mem::replace(entry, Node::empty_map());
-                *entry = value(taken, &field.rule, &field_key)?;
+                let entry = value(entry, &field.rule, &field_key)?;
+                checked.insert(field.name.to_string(), entry);
             }
-            _ if field.is_optional => {}
-            entry => {
-                let error = ConfigError::new(
-                    ConfigErrorKind::Missing,
-                    format!("`{field_key}` must be set"),
-                )
-                .with_hint(format!("write `++{field_key}=…`"));
-                return Err(match entry {
-                    Some(entry) => error.at(&entry.origin),
-                    None => error,
-                });
+            Some(null) if field.is_optional => {
+                checked.insert(field.name.to_string(), null);
+            }
+            None if field.is_optional => {}
+            unset => {
+                let error = must_be_set(&field_key);
+                return Err(unset.map_or(error.clone(), |null| error.at(&null.origin)));
             }
         }
     }
-    Ok(())
+    Ok(checked)
+}
+
+fn must_be_set(key: &str) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Missing, format!("`{key}` must be set"))
+        .with_hint(format!("write `++{key}=…`"))
 }
 
 fn variant(node: Node, variants: &[(&str, &[Field])], key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
     let mut entries = entries(node, key)?;
     let name_key = path(key, "name");
-    let Some(name) = entries.shift_remove("name").filter(|name| !name.is_null()) else {
-        return Err(ConfigError::new(
-            ConfigErrorKind::Missing,
-            format!("`{name_key}` must be set"),
-        ));
-    };
+    let name = entries
+        .shift_remove("name")
+        .filter(|name| !name.is_null())
+        .ok_or_else(|| must_be_set(&name_key))?;
     let names: Vec<&str> = variants.iter().map(|(name, _)| *name).collect();
     let name_origin = name.origin.clone();
     let name = one_of(name, &names, &name_key).map_err(|error| error.at(&name_origin))?;
@@ -167,37 +169,37 @@ fn variant(node: Node, variants: &[(&str, &[Field])], key: &str) -> Result<Node,
         .map_or(&[][..], |(_, fields)| *fields);
     for (entry_name, entry) in &entries {
         if !fields.iter().any(|field| field.name == entry_name) {
-            let error = foreign_key(entry_name, &chosen, variants, fields, key);
+            let error = foreign_key(entry_name, &chosen, variants, key)
+                .unwrap_or_else(|| unknown_key(entry_name, fields, key));
             return Err(error.at(&entry.origin));
         }
     }
-    check_fields(&mut entries, fields, key)?;
-    entries.shift_insert(0, "name".to_string(), name);
-    Ok(Node::new(Value::Map(entries), origin))
+    let mut checked = check_fields(entries, fields, key)?;
+    checked.shift_insert(0, "name".to_string(), name);
+    Ok(Node::new(Value::Map(checked), origin))
 }
 
-/// A key that the chosen variant does not have, but perhaps another.
+/// The error for a key that the chosen variant does not have, but another.
 fn foreign_key(
     name: &str,
     chosen: &str,
     variants: &[(&str, &[Field])],
-    fields: &[Field],
     key: &str,
-) -> ConfigError {
-    let is_another = variants
+) -> Option<ConfigError> {
+    let (owner, _) = variants
         .iter()
-        .any(|(_, fields)| fields.iter().any(|field| field.name == name));
-    if !is_another {
-        return unknown_key(name, fields, key);
-    }
-    ConfigError::new(
+        .find(|(_, fields)| fields.iter().any(|field| field.name == name))?;
+    let error = ConfigError::new(
         ConfigErrorKind::UnknownKey,
-        format!("`{}` is no key of `{chosen}`", path(key, name)),
-    )
-    .with_hint(format!(
-        "choose another with its keys: `{}={chosen}`",
+        format!(
+            "`{}` is no key of `{chosen}` but of `{owner}`",
+            path(key, name)
+        ),
+    );
+    Some(error.with_hint(format!(
+        "choose one of the two with all its keys: `{0}={chosen}` or `{0}={owner}`",
         key.replace('.', "/")
-    ))
+    )))
 }
 
 /// A text as the number or boolean that it stands for.
@@ -352,4 +354,188 @@ fn check_relations(tree: &Node, config: &Config) -> Result<(), ConfigError> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::origin::Origin;
+    use crate::config::schema::{
+        AugmentConfig, DataConfig, EarlyStoppingConfig, ModelConfig, Monitor, OptimizerConfig,
+        TrainConfig,
+    };
+    use crate::manifest::{ResizeFilter, ResizeMode};
+
+    /// A configuration with every optional field set: a new field must be named here.
+    fn complete(optimizer: OptimizerConfig, schedule: ScheduleConfig) -> Config {
+        Config {
+            model: ModelConfig {
+                name: "baseline".into(),
+                dropout: Some(0.5),
+                layers: Some(serde_json::json!([])),
+            },
+            data: DataConfig {
+                dataset: Some("land@v2".into()),
+                image_size: 64,
+                resize: ResizeMode::CenterCrop,
+                filter: ResizeFilter::Bicubic,
+                mean: [0.0; 3],
+                std: [1.0; 3],
+                workers: 1,
+                augment: Some(AugmentConfig {
+                    horizontal_flip: 1.0,
+                    vertical_flip: 0.0,
+                    crop_padding: 1,
+                    brightness: 0.5,
+                    contrast: 0.5,
+                    saturation: 0.5,
+                }),
+            },
+            train: TrainConfig {
+                epochs: 10,
+                batch_size: 1,
+                learning_rate: 1e-3,
+                seed: u64::MAX,
+                optimizer,
+                schedule,
+                gradient_clip: Some(1.0),
+                early_stopping: Some(EarlyStoppingConfig {
+                    patience: 1,
+                    min_delta: 0.0,
+                }),
+                monitor: Monitor::MacroF1,
+                note: Some("x".into()),
+            },
+        }
+    }
+
+    fn optimizers() -> [OptimizerConfig; 2] {
+        [
+            OptimizerConfig::AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: 0.0,
+            },
+            OptimizerConfig::Sgd {
+                momentum: 0.9,
+                weight_decay: 0.0,
+                nesterov: true,
+            },
+        ]
+    }
+
+    fn schedules() -> [ScheduleConfig; 3] {
+        [
+            ScheduleConfig::Constant { warmup_epochs: 0.5 },
+            ScheduleConfig::Cosine {
+                warmup_epochs: 0.5,
+                minimum: 0.0,
+            },
+            ScheduleConfig::Step {
+                warmup_epochs: 0.5,
+                step_epochs: 1,
+                gamma: 0.1,
+            },
+        ]
+    }
+
+    #[test]
+    fn the_rules_know_every_field_of_the_types() {
+        for optimizer in optimizers() {
+            for schedule in schedules() {
+                let config = complete(optimizer.clone(), schedule);
+                let json = serde_json::to_value(&config).unwrap();
+                let tree = Node::from_json(&json, &Origin::Program);
+                let (checked, back) = check(tree).unwrap();
+                assert_eq!(back, config);
+                assert_eq!(checked.to_json(), json);
+            }
+        }
+    }
+
+    /// A tree that has every field of a rule, once for each variant below it.
+    fn samples(rule: &Rule) -> Vec<serde_json::Value> {
+        use serde_json::json;
+        match rule {
+            Rule::Map(fields) => with_fields(serde_json::Map::new(), fields),
+            Rule::Variants(variants) => variants
+                .iter()
+                .flat_map(|(name, fields)| {
+                    let start = serde_json::Map::from_iter([("name".to_string(), json!(name))]);
+                    with_fields(start, fields)
+                })
+                .collect(),
+            Rule::Whole(low, _) => vec![json!(low)],
+            Rule::Number(range) => vec![json!(inside(range))],
+            Rule::Numbers(count, range) => vec![json!(vec![inside(range); *count])],
+            Rule::Flag => vec![json!(true)],
+            Rule::Text | Rule::Reference => vec![json!("baseline")],
+            Rule::OneOf(choices) => choices.iter().map(|choice| json!(choice)).collect(),
+            Rule::List => vec![json!([])],
+        }
+    }
+
+    fn inside(range: &Range) -> f64 {
+        [0.0, 0.5].into_iter().find(|x| range.contains(*x)).unwrap()
+    }
+
+    /// The first sample of every field, and each further sample in turn.
+    fn with_fields(
+        mut start: serde_json::Map<String, serde_json::Value>,
+        fields: &[Field],
+    ) -> Vec<serde_json::Value> {
+        let choices: Vec<_> = fields.iter().map(|field| samples(&field.rule)).collect();
+        for (field, choices) in fields.iter().zip(&choices) {
+            start.insert(field.name.to_string(), choices[0].clone());
+        }
+        let mut all = vec![serde_json::Value::from(start.clone())];
+        for (field, choices) in fields.iter().zip(&choices) {
+            for choice in &choices[1..] {
+                let mut sample = start.clone();
+                sample.insert(field.name.to_string(), choice.clone());
+                all.push(sample.into());
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_types_know_every_field_of_the_rules() {
+        let samples = samples(&CONFIG);
+        assert!(samples.len() >= 8);
+        for sample in samples {
+            let config: Config = serde_json::from_value(sample.clone())
+                .unwrap_or_else(|error| panic!("{error}: {sample}"));
+            assert_eq!(serde_json::to_value(&config).unwrap(), sample);
+        }
+    }
+
+    #[test]
+    fn a_range_says_what_it_expects() {
+        let Rule::Map(fields) = CONFIG else { panic!() };
+        let words: Vec<String> = fields
+            .iter()
+            .flat_map(|field| match field.rule {
+                Rule::Map(fields) => fields.iter(),
+                _ => [].iter(),
+            })
+            .filter_map(|field| match field.rule {
+                Rule::Number(range) | Rule::Numbers(_, range) => {
+                    Some(format!("{}: {}", field.name, range.words()))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "dropout: a number, 0 or more and less than 1",
+                "mean: a finite number",
+                "std: a number, more than 0",
+                "learning_rate: a number, more than 0",
+                "gradient_clip: a number, more than 0",
+            ]
+        );
+    }
 }

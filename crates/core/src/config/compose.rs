@@ -69,7 +69,8 @@ fn compose_tree(
     let mut choices = Choices::new(overrides, repository)?;
     let mut tree = Node::empty_map();
     for part in defaults_list(repository, &mut choices)? {
-        merge(&mut tree, embed(part.loaded.content.clone(), &part.package))?;
+        let content = embed(part.loaded.content.clone(), &part.package)?;
+        merge(&mut tree, content)?;
     }
     for given in &choices.values {
         apply(&mut tree, given, repository)?;

@@ -51,6 +51,14 @@ impl ConfigError {
         }
     }
 
+    /// Something of Hydra, OmegaConf or YAML that is not read here.
+    pub(crate) fn unsupported(what: impl std::fmt::Display) -> Self {
+        Self::new(
+            ConfigErrorKind::Unsupported,
+            format!("{what} is not supported"),
+        )
+    }
+
     /// Places the error, unless something nearer to the cause has placed it already.
     #[must_use]
     pub fn at(mut self, origin: &Origin) -> Self {

@@ -4,6 +4,9 @@ use super::error::{ConfigError, ConfigErrorKind};
 use super::interpolation::{self, is_missing};
 use super::node::{Map, Node, Value};
 
+/// The most names in a package.
+const MAX_NAMES: usize = 32;
+
 /// Merges `source` into `target`.
 ///
 /// # Errors
@@ -26,12 +29,11 @@ pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> 
             }
         }
         (known, Value::Map(_)) if interpolation::is_interpolation(known) => {
-            return Err(ConfigError::new(
-                ConfigErrorKind::Unsupported,
-                "a mapping is merged into an interpolation",
-            )
-            .at(&source.origin)
-            .with_hint("write the mapping out instead of interpolating it"));
+            return Err(
+                ConfigError::unsupported("merging a mapping into an interpolation")
+                    .at(&source.origin)
+                    .with_hint("write the mapping out instead of interpolating it"),
+            );
         }
         (Value::Map(_), Value::List(_)) | (Value::List(_), Value::Map(_)) => {
             return Err(ConfigError::new(
@@ -49,15 +51,23 @@ pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> 
 }
 
 /// A mapping with `content` under the dotted key `package`; `content` itself for the root.
-pub(super) fn embed(content: Node, package: &str) -> Node {
+///
+/// # Errors
+/// The package has too many names.
+pub(super) fn embed(content: Node, package: &str) -> Result<Node, ConfigError> {
     if package.is_empty() {
-        return content;
+        return Ok(content);
     }
-    package.rsplit('.').fold(content, |node, key| {
-        let origin = node.origin.clone();
-        Node::new(
-            Value::Map(Map::from_iter([(key.to_string(), node)])),
-            origin,
+    if package.split('.').count() > MAX_NAMES {
+        return Err(ConfigError::new(
+            ConfigErrorKind::TooLarge,
+            format!("a package of more than {MAX_NAMES} names"),
         )
-    })
+        .at(&content.origin));
+    }
+    Ok(package.rsplit('.').fold(content, |node, key| {
+        let origin = node.origin.clone();
+        let map = Map::from_iter([(key.to_string(), node)]);
+        Node::new(Value::Map(map), origin)
+    }))
 }

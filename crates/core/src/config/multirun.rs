@@ -83,9 +83,8 @@ fn values(
     match sweep {
         Sweep::Choice { items, .. } => Ok(items.clone()),
         Sweep::Range { start, stop, step } => range(*start, *stop, *step),
-        Sweep::Interval { .. } => Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            "an `interval` has no end of values",
+        Sweep::Interval { .. } => Err(ConfigError::unsupported(
+            "`interval`, which has no end of values,",
         )
         .with_hint("write `choice(…)` or `range(start,stop,step)`")),
         Sweep::Glob { include, exclude } => {

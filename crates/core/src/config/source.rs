@@ -286,12 +286,9 @@ fn package_header(text: &str, start: &Origin) -> Result<Option<String>, ConfigEr
         match words.as_slice() {
             ["@package", name] => package = Some(absolute_package(name, &start.at(number, 1))?),
             _ => {
-                return Err(ConfigError::new(
-                    ConfigErrorKind::Unsupported,
-                    format!("the header `{line}`"),
-                )
-                .at(&start.at(number, 1))
-                .with_hint("the only header is `# @package NAME`"));
+                return Err(ConfigError::unsupported(format!("the header `{line}`"))
+                    .at(&start.at(number, 1))
+                    .with_hint("the only header is `# @package NAME`"));
             }
         }
     }
@@ -300,12 +297,13 @@ fn package_header(text: &str, start: &Origin) -> Result<Option<String>, ConfigEr
 
 fn absolute_package(name: &str, origin: &Origin) -> Result<String, ConfigError> {
     if name.contains("_group_") || name.contains("_name_") || name == "_here_" {
-        return Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            format!("`{name}` in a `# @package` header"),
-        )
-        .at(origin)
-        .with_hint("write the package out, such as `# @package train.optimizer`, or `_global_`"));
+        return Err(
+            ConfigError::unsupported(format!("`{name}` in a `# @package` header"))
+                .at(origin)
+                .with_hint(
+                    "write the package out, such as `# @package train.optimizer`, or `_global_`",
+                ),
+        );
     }
     if name == "_global_" || name.starts_with("_global_.") {
         Ok(name.to_string())

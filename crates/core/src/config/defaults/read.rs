@@ -118,12 +118,9 @@ fn split_package<'t>(text: &'t str, item: &Node) -> Result<(&'t str, Option<Stri
         return Ok((text, None));
     };
     if package.contains(':') || package.contains("_name_") {
-        return Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            format!("the package `{package}`"),
-        )
-        .at(&item.origin)
-        .with_hint("name one package, written out"));
+        return Err(ConfigError::unsupported(format!("the package `{package}`"))
+            .at(&item.origin)
+            .with_hint("name one package, written out"));
     }
     Ok((path, Some(package.to_string())))
 }

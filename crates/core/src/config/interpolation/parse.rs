@@ -311,10 +311,7 @@ impl<'a> Parser<'a> {
             let key = match self.unquoted(false, depth)? {
                 Argument::Unquoted(pieces) => pieces,
                 _ => {
-                    return Err(ConfigError::new(
-                        ConfigErrorKind::Unsupported,
-                        "a key that is not a text",
-                    ));
+                    return Err(ConfigError::unsupported("a key that is not a text"));
                 }
             };
             if !self.take(Token::Colon) {

@@ -37,11 +37,8 @@ pub(super) fn call(
 }
 
 fn unknown(name: &str) -> ConfigError {
-    ConfigError::new(
-        ConfigErrorKind::Unsupported,
-        format!("there is no resolver `{name}`"),
-    )
-    .with_hint(format!("resolvers are {}", NAMES.join(", ")))
+    ConfigError::unsupported(format!("the resolver `{name}`"))
+        .with_hint(format!("resolvers are {}", NAMES.join(", ")))
 }
 
 fn list(items: Vec<Node>, place: Place<'_>) -> Node {

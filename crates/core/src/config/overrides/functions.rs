@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::parse::syntax;
 use super::{Element, Number, OverrideValue, Sweep};
-use crate::config::error::{ConfigError, ConfigErrorKind};
+use crate::config::error::ConfigError;
 use crate::config::text::python_number;
 use crate::config::token;
 
@@ -86,10 +86,10 @@ pub(super) fn evaluate(call: Call) -> Result<OverrideValue, ConfigError> {
         "interval" => interval(call),
         "glob" => glob(call),
         "sort" => sort(call),
-        "shuffle" | "tag" | "extend_list" => Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            format!("the function `{}` is not supported", call.name),
-        )),
+        "shuffle" | "tag" | "extend_list" => Err(ConfigError::unsupported(format!(
+            "the function `{}`",
+            call.name
+        ))),
         name => Err(
             syntax(format!("there is no function `{name}`")).with_hint(format!(
                 "functions are {}; put a text with parentheses in quotes",
@@ -217,9 +217,8 @@ fn sort_one(value: OverrideValue, is_reverse: bool) -> Result<OverrideValue, Con
             Ok(OverrideValue::Sweep(Sweep::Choice { items, is_simple }))
         }
         OverrideValue::Element(element) => Ok(OverrideValue::Element(element)),
-        OverrideValue::Sweep(_) => Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            "only lists and choices are sorted",
+        OverrideValue::Sweep(_) => Err(ConfigError::unsupported(
+            "sorting anything but lists and choices",
         )),
     }
 }

@@ -9,6 +9,8 @@ use crate::config::token::{self, Token, first_token};
 const MAX_BYTES: usize = 64 << 10;
 /// The deepest nesting of lists, mappings and functions.
 const MAX_DEPTH: usize = 32;
+/// The most names in a dotted key or a group.
+const MAX_NAMES: usize = 32;
 
 /// Parses one override.
 ///
@@ -101,6 +103,12 @@ fn key(text: &str) -> Result<(String, Option<String>), ConfigError> {
     } else {
         is_package(key)
     };
+    if text.split(['.', '/']).count() > MAX_NAMES {
+        return Err(ConfigError::new(
+            ConfigErrorKind::TooLarge,
+            format!("a key of more than {MAX_NAMES} names"),
+        ));
+    }
     if key.is_empty() || !is_valid {
         return Err(syntax(format!("`{key}` is not a key")).with_hint(
             "a key is names with dots (`train.epochs`), a group names with slashes (`train/optimizer`)",
@@ -160,10 +168,7 @@ fn value(text: &str) -> Result<OverrideValue, ConfigError> {
 fn plain(value: OverrideValue) -> Result<Element, ConfigError> {
     match value {
         OverrideValue::Element(element) => Ok(element),
-        OverrideValue::Sweep(_) => Err(ConfigError::new(
-            ConfigErrorKind::Unsupported,
-            "a sweep inside another value",
-        )),
+        OverrideValue::Sweep(_) => Err(ConfigError::unsupported("a sweep inside another value")),
     }
 }
 
@@ -280,10 +285,10 @@ impl<'a> ValueParser<'a> {
     fn map_key(&mut self) -> Result<String, ConfigError> {
         match self.unquoted(false)? {
             Element::Text(text) => Ok(text),
-            other => Err(ConfigError::new(
-                ConfigErrorKind::Unsupported,
-                format!("the key `{}` is not a text", other.to_override_text()),
-            )),
+            other => Err(ConfigError::unsupported(format!(
+                "the key `{}`, which is not a text,",
+                other.to_override_text()
+            ))),
         }
     }
 
@@ -309,7 +314,8 @@ impl<'a> ValueParser<'a> {
         }
         let source = &self.text[start..self.position];
         functions::evaluate(call).map_err(|reason| {
-            let error = syntax(format!("`{source}`: {}", reason.message()));
+            let message = format!("`{source}`: {}", reason.message());
+            let error = ConfigError::new(reason.kind(), message);
             match reason.hint() {
                 Some(hint) => error.with_hint(hint),
                 None => error,

@@ -60,12 +60,12 @@ fn too_large(reason: &str) -> ConfigError {
     )
 }
 
-fn syntax(message: impl Into<String>) -> ConfigError {
-    ConfigError::new(ConfigErrorKind::Syntax, message)
+fn too_deep() -> ConfigError {
+    too_large(&format!("more than {MAX_DEPTH} levels of nesting"))
 }
 
-fn unsupported(message: impl Into<String>) -> ConfigError {
-    ConfigError::new(ConfigErrorKind::Unsupported, message)
+fn syntax(message: impl Into<String>) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Syntax, message)
 }
 
 /// Pulls events and builds the tree; anchors are kept by the parser's numbers for them.
@@ -81,9 +81,13 @@ impl<'a> Loader<'a> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, self.origin(&span))),
             Some(Err(error)) => {
-                let marker = *error.marker();
-                Err(syntax(format!("not valid YAML: {}", error.info()))
-                    .at(&self.origin(&Span::empty(marker))))
+                let origin = self.origin(&Span::empty(*error.marker()));
+                // The scanner has a limit of its own on nested brackets.
+                let error = match error.info() {
+                    "recursion limit exceeded" => too_deep(),
+                    info => syntax(format!("not valid YAML: {info}")),
+                };
+                Err(error.at(&origin))
             }
             None => Ok((Event::StreamEnd, self.start.clone())),
         }
@@ -107,7 +111,9 @@ impl<'a> Loader<'a> {
                     root = Some(self.node(event, origin, 0)?);
                 }
                 _ => {
-                    return Err(unsupported("a second YAML document in one text").at(&origin));
+                    return Err(
+                        ConfigError::unsupported("a second YAML document in one text").at(&origin),
+                    );
                 }
             }
         }
@@ -145,6 +151,7 @@ impl<'a> Loader<'a> {
         };
         if anchor > 0 {
             let weight = self.weight - weight_before;
+            self.add_weight(weight, &node.origin)?;
             self.anchors.insert(anchor, (node.clone(), weight));
         }
         Ok(node)
@@ -177,9 +184,10 @@ impl<'a> Loader<'a> {
                     )
                 }
                 _ => {
-                    return Err(
-                        unsupported("a key that is a list, a mapping or an alias").at(&key_origin)
-                    );
+                    return Err(ConfigError::unsupported(
+                        "a key that is a list, a mapping or an alias",
+                    )
+                    .at(&key_origin));
                 }
             };
             self.add_weight(key.len(), &key_origin)?;
@@ -203,7 +211,9 @@ impl<'a> Loader<'a> {
 
     fn alias(&mut self, anchor: usize, origin: &Origin) -> Result<Node, ConfigError> {
         let Some((node, weight)) = self.anchors.get(&anchor) else {
-            return Err(unsupported("an alias inside the value that it names").at(origin));
+            return Err(
+                ConfigError::unsupported("an alias inside the value that it names").at(origin),
+            );
         };
         let (node, weight) = (node.clone(), *weight);
         self.add_weight(weight, origin)?;
@@ -213,7 +223,7 @@ impl<'a> Loader<'a> {
     fn add_weight(&mut self, weight: usize, origin: &Origin) -> Result<(), ConfigError> {
         self.weight += weight;
         if self.weight > MAX_WEIGHT {
-            return Err(too_large("its aliases expand to more than 32 MiB").at(origin));
+            return Err(too_large("its values take more than 32 MiB").at(origin));
         }
         Ok(())
     }
@@ -255,11 +265,13 @@ fn text_key(text: &str, is_plain: bool, origin: &Origin) -> Result<String, Confi
     if is_plain && text != "<<" {
         let value = scalar::resolve(text).map_err(|error| error.at(origin))?;
         if !matches!(value, Value::Text(_)) {
-            return Err(
-                unsupported(format!("the key `{text}` is {}, not a text", value.kind()))
-                    .at(origin)
-                    .with_hint(format!("put it in quotes: `\"{text}\"`")),
+            let what = format!(
+                "the key `{text}`, which is {} and not a text,",
+                value.kind()
             );
+            return Err(ConfigError::unsupported(what)
+                .at(origin)
+                .with_hint(format!("put it in quotes: `\"{text}\"`")));
         }
     }
     Ok(text.to_string())
@@ -286,7 +298,7 @@ fn scalar_node(
 fn refuse_tag(tag: Option<&Tag>, origin: &Origin) -> Result<(), ConfigError> {
     match tag {
         None => Ok(()),
-        Some(tag) => Err(unsupported(format!("the YAML tag `{tag}`"))
+        Some(tag) => Err(ConfigError::unsupported(format!("the YAML tag `{tag}`"))
             .at(origin)
             .with_hint("remove the tag; only `!!str` is read")),
     }
