@@ -63,11 +63,11 @@ fn to_byte(value: f32) -> u8 {
 
 /// The scene as a camera sees it on one day: sun, sky, haze, a cloud's shadow, the sensor's noise.
 pub(super) fn photograph(colors: &[Color], size: u32, rng: &mut Pcg64) -> RgbImage {
-    let exposure = between(rng, -0.45, 0.35).exp();
+    let exposure = between(rng, -0.6, 0.4).exp();
     let contrast = between(rng, 0.75, 1.15);
     let haze = between(rng, 0.0, 0.13);
     // Morning to noon, blue to yellow; cameras differ less between green and purple.
-    let (warmth, green) = (between(rng, -0.13, 0.13), between(rng, -0.05, 0.05));
+    let (warmth, green) = (between(rng, -0.19, 0.19), between(rng, -0.07, 0.07));
     let tint = [1.0 + warmth, 1.0 + green, 1.0 - warmth];
     let slope = Point::from_angle(between(rng, 0.0, 6.3)).times(between(rng, 0.0, 0.18));
     let cloud = if random::chance(rng, 0.25) {

@@ -146,7 +146,9 @@ impl Ground {
 }
 
 /// Colours of trees over the year: spring, summer, conifers, autumn, bare.
-const LEAVES: [Color; 8] = [
+const LEAVES: [Color; 10] = [
+    Color::rgb(136, 146, 84),
+    Color::rgb(158, 148, 104),
     Color::rgb(62, 92, 46),
     Color::rgb(84, 112, 54),
     Color::rgb(44, 72, 48),

@@ -25,7 +25,9 @@ struct Wave {
 
 impl Water {
     pub(super) fn new(rng: &mut Pcg64) -> Self {
-        const COLORS: [Color; 9] = [
+        const COLORS: [Color; 11] = [
+            Color::rgb(92, 110, 66),
+            Color::rgb(142, 122, 88),
             Color::rgb(40, 70, 96),
             Color::rgb(52, 96, 106),
             Color::rgb(70, 104, 92),
