@@ -37,11 +37,6 @@ impl Failure {
         }
     }
 
-    /// Everything worth saying has been said already; only the exit code tells of the failure.
-    pub(crate) fn already_reported() -> Self {
-        Self::new("")
-    }
-
     /// Adds what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

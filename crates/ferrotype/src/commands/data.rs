@@ -13,8 +13,6 @@ use crate::context::Context;
 
 pub(crate) use import::dataset_name;
 
-pub(crate) use import::dataset_name;
-
 /// The arguments of `ferrotype data`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ferrotype_core::config::Composed;
-use ferrotype_core::name::MAX_NAME_BYTES;
 use ferrotype_data::ImportRequest;
 use ferrotype_engine::train::TrainEnd;
 use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store};
@@ -75,25 +74,8 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
 
 /// Imports the folder under its own name.
 fn import(context: &Context, store: &Store, path: &Path) -> anyhow::Result<DatasetVersion> {
-    let request = ImportRequest::new(path, dataset_name(path));
+    let request = ImportRequest::new(path, data::dataset_name(path));
     data::import(context, store, &request)
-}
-
-/// A folder's name with everything that a dataset's name may not have replaced by `-`.
-fn dataset_name(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name: String = name
-        .chars()
-        .map(|c| match c {
-            _ if c.is_ascii_alphanumeric() => c,
-            '_' | '-' | '.' => c,
-            _ => '-',
-        })
-        .take(MAX_NAME_BYTES)
-        .collect();
-    let name = name.trim_start_matches(['-', '_', '.']);
-    if name.is_empty() { "images" } else { name }.to_string()
 }
 
 /// Composes and checks the configuration, makes the run and takes its job on.
@@ -286,23 +268,4 @@ fn interrupted(trained: &Trained) -> anyhow::Result<()> {
         run.name
     ))
     .into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_gives_a_dataset_name_that_is_allowed() {
-        let cases = [
-            ("/data/land use", "land-use"),
-            ("/data/photos/", "photos"),
-            ("/data/.hidden", "hidden"),
-            ("/data/Größe", "Gr--e"),
-            ("/", "images"),
-        ];
-        for (path, name) in cases {
-            assert_eq!(dataset_name(Path::new(path)), name);
-        }
-    }
 }

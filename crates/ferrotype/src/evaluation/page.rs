@@ -48,7 +48,7 @@ pub(crate) fn render(
         .add_template("evaluation.html", TEMPLATE)
         .context("the page's template is wrong")?;
     let scores = &report.scores;
-    let mistakes: Vec<MistakeCard> = report
+    let mistakes: Vec<MistakeCard<'_>> = report
         .mistakes
         .iter()
         .take(MISTAKES_SHOWN)

@@ -74,10 +74,10 @@ mod tests {
         table.row(["forest", "1,200"]).row(["sea", "7"]);
         assert_eq!(
             table.render(false),
-            "class   images\n\
-             ────────────────\n\
-             forest   1,200\n\
-             sea          7"
+            "class    images\n\
+             ─────────────────\n\
+             forest    1,200\n\
+             sea           7"
         );
     }
 }

@@ -5,7 +5,7 @@ mod licence;
 mod packages;
 mod sources;
 
-use packages::Packages;
+use packages::{Packages, tree_of};
 
 /// Packages that must not come in: a second TLS provider, system libraries, compile-time SQL,
 /// GPU kernels nobody asked for.
@@ -83,8 +83,7 @@ fn only_the_engine_names_burn() {
 
 #[test]
 fn the_service_does_not_contain_the_engine() {
-    let packages = Packages::load();
-    let reached = packages.reached_from("ferrotype-web");
+    let reached = tree_of("ferrotype-web");
     for name in ["ferrotype-engine", "burn", "burn-core"] {
         assert!(!reached.contains(name), "`web` reaches `{name}`");
     }
@@ -92,8 +91,7 @@ fn the_service_does_not_contain_the_engine() {
 
 #[test]
 fn banned_packages_are_not_in_the_default_tree() {
-    let packages = Packages::load();
-    let reached = packages.reached_from("ferrotype");
+    let reached = tree_of("ferrotype");
     assert!(reached.len() > 100, "the tree was not read");
     for name in BANNED {
         assert!(!reached.contains(name), "`{name}` is in the default tree");

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use ferrotype_core::name::MAX_NAME_BYTES;
 use ferrotype_core::report::Skipped;
-use ferrotype_data::report::SkippedKind;
+use ferrotype_data::report::{DuplicateReport, SkippedKind};
 use ferrotype_data::{
     ImportOutcome, ImportReport, ImportRequest, SplitRatios, Stage, import_folder,
 };
@@ -125,28 +125,46 @@ fn say_what_was_found(
     for note in &outcome.report.notes {
         printer.step("Note", note);
     }
-    let duplicates = &outcome.report.duplicates;
-    let groups = duplicates.equal.count + duplicates.alike.count;
-    if groups > 0 {
-        printer.step(
-            "Note",
-            format_args!(
-                "{} and {} of look-alikes, each kept in one split where the import chose",
-                text::plural(duplicates.equal_images, "repeated image"),
-                text::plural(duplicates.alike.count, "group")
-            ),
-        );
+    if let Some(line) = duplicates_line(&outcome.report.duplicates) {
+        printer.step("Note", line);
     }
-    for kind in &outcome.report.skipped {
-        printer.warning(skipped_line(kind));
-    }
+    say_what_was_left_out(printer, &outcome.report.skipped);
     for warning in &outcome.report.warnings {
         printer.warning(warning);
     }
 }
 
+/// What was found of repeated images, if there are any.
+fn duplicates_line(duplicates: &DuplicateReport) -> Option<String> {
+    let repeated = text::plural(duplicates.equal_images, "repeated image");
+    let alike = format!(
+        "{} of look-alikes",
+        text::plural(duplicates.alike.count, "group")
+    );
+    let found = match (duplicates.equal_images, duplicates.alike.count) {
+        (0, 0) => return None,
+        (_, 0) => repeated,
+        (0, _) => alike,
+        _ => format!("{repeated} and {alike}"),
+    };
+    Some(format!(
+        "found {found}; splits that the import makes keep them together"
+    ))
+}
+
+/// Files that might have been meant as images are warned about, others only noted.
+pub(super) fn say_what_was_left_out(printer: &Printer, skipped: &[SkippedKind]) {
+    for kind in skipped {
+        if kind.is_harmless() {
+            printer.step("Note", skipped_line(kind));
+        } else {
+            printer.warning(skipped_line(kind));
+        }
+    }
+}
+
 /// One line on files left out for one reason.
-pub(super) fn skipped_line(kind: &SkippedKind) -> String {
+fn skipped_line(kind: &SkippedKind) -> String {
     let files = text::plural(kind.count, "file");
     match kind.examples.first() {
         Some(first) if kind.count == 1 => {

@@ -5,7 +5,7 @@ use ferrotype_core::name::Reference;
 use ferrotype_data::report::{Count, Findings, GroupMember, ImageGroup, Spread};
 use ferrotype_data::{ClassCounts, DatasetSummary, summary, total};
 
-use super::import::skipped_line;
+use super::import::say_what_was_left_out;
 use crate::context::Context;
 use crate::output::{Printer, Table, text};
 
@@ -35,9 +35,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     printer.result("");
     print_duplicates(printer, &summary);
     print_samples(printer, &summary);
-    for kind in &summary.skipped {
-        printer.warning(skipped_line(kind));
-    }
+    say_what_was_left_out(printer, &summary.skipped);
     for warning in &summary.warnings {
         printer.warning(warning);
     }

@@ -41,36 +41,26 @@ impl Package {
     }
 }
 
-/// All packages, and who depends on whom on this platform with the default features.
+/// All packages of this platform.
 pub(super) struct Packages {
     packages: BTreeMap<String, Package>,
     members: Vec<String>,
-    /// Package id → ids of what it depends on outside of tests.
-    edges: BTreeMap<String, Vec<String>>,
+    /// Ids of the packages of this platform.
+    tree: Vec<String>,
 }
 
 impl Packages {
     /// Asks cargo. Offline, as everything has been fetched for building this test.
     pub(super) fn load() -> Self {
         let platform = format!("--filter-platform={}", host());
-        let arguments = [
+        let metadata = cargo(&[
             "metadata",
             "--format-version=1",
             "--locked",
             "--offline",
             &platform,
-        ];
-        let output = Command::new(env!("CARGO"))
-            .args(arguments)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Self::read(&serde_json::from_slice(&output.stdout).unwrap())
+        ]);
+        Self::read(&serde_json::from_slice(&metadata).unwrap())
     }
 
     fn read(metadata: &Value) -> Self {
@@ -78,19 +68,13 @@ impl Packages {
             .map(|package| (text(&package["id"]), read_package(package)))
             .collect();
         let members = array(&metadata["workspace_members"]).map(text).collect();
-        let edges = array(&metadata["resolve"]["nodes"])
-            .map(|node| {
-                let used = array(&node["deps"])
-                    .filter(|used| array(&used["dep_kinds"]).any(|kind| kind["kind"] != "dev"))
-                    .map(|used| text(&used["pkg"]))
-                    .collect();
-                (text(&node["id"]), used)
-            })
+        let tree = array(&metadata["resolve"]["nodes"])
+            .map(|node| text(&node["id"]))
             .collect();
         Self {
             packages,
             members,
-            edges,
+            tree,
         }
     }
 
@@ -101,27 +85,31 @@ impl Packages {
 
     /// Every package of this platform's tree, with those of the tests.
     pub(super) fn all(&self) -> impl Iterator<Item = &Package> {
-        self.edges.keys().map(|id| &self.packages[id])
+        self.tree.iter().map(|id| &self.packages[id])
     }
+}
 
-    /// The names of all packages that this one needs to be built, outside of tests.
-    pub(super) fn reached_from(&self, name: &str) -> BTreeSet<&str> {
-        let start = self
-            .members
-            .iter()
-            .find(|id| self.packages[*id].name == name)
-            .unwrap();
-        let mut seen = BTreeSet::new();
-        let mut open = vec![start];
-        while let Some(id) = open.pop() {
-            if seen.insert(id) {
-                open.extend(&self.edges[id]);
-            }
-        }
-        seen.into_iter()
-            .map(|id| self.packages[id].name.as_str())
-            .collect()
-    }
+/// The names of all packages that this one is built from with the default features, itself
+/// included, those of tests left out. By `cargo tree`: `cargo metadata` also lists optional
+/// packages that another feature could bring in.
+pub(super) fn tree_of(name: &str) -> BTreeSet<String> {
+    let arguments = ["tree", "--locked", "--offline", "--package", name];
+    let output = cargo(&[&arguments[..], &["--edges=normal,build", "--prefix=none"]].concat());
+    let text = String::from_utf8(output).unwrap();
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_string).collect()
+}
+
+/// What cargo prints.
+fn cargo(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}: {stderr}");
+    output.stdout
 }
 
 fn read_package(package: &Value) -> Package {
