@@ -82,5 +82,5 @@ pub fn train(
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainOutcome, EngineError> {
     settings::check(request.config)?;
-    Run::start(request, observer)?.to_the_end()
+    Run::start(request, observer)?.finish()
 }

@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// A sample cannot be loaded, the loss is not finite, or a checkpoint cannot be written.
-    pub(super) fn to_the_end(mut self) -> Result<TrainOutcome, EngineError> {
+    pub(super) fn finish(mut self) -> Result<TrainOutcome, EngineError> {
         while !self.progress.finished && self.progress.epoch < self.config.epochs {
             self.epoch_started = Instant::now();
             if matches!(self.steps()?, EpochEnd::Stopped) {

@@ -30,6 +30,12 @@ impl Arena {
         self.free.entry(buffer.len()).or_default().push(buffer);
     }
 
+    /// How many buffers are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.free.values().map(Vec::len).sum()
+    }
+
     /// Frees all buffers.
     pub(super) fn clear(&mut self) {
         self.free.clear();

@@ -215,3 +215,37 @@ fn check_finite(what: &str, value: f64) -> Result<(), EngineError> {
         format!("the {what} is `{value}`"),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use ferrotype_core::graph::zoo;
+
+    use super::*;
+
+    #[test]
+    fn steps_and_evaluations_keep_no_more_buffers_than_the_first() {
+        let graph = zoo::build("baseline", [3, 8, 8], 2, None).unwrap();
+        let optimizer = OptimizerConfig::Sgd {
+            momentum: 0.0,
+            weight_decay: 0.0,
+            nesterov: false,
+        };
+        let mut executor = CpuExecutor::new(&graph, &optimizer, 1).unwrap();
+        let images = vec![0.5; 4 * 3 * 8 * 8];
+        let mut kept = Vec::new();
+        for step in 0..6 {
+            let options = StepOptions {
+                step,
+                learning_rate: 0.01,
+                dropout_seed: 1,
+                gradient_clip: None,
+            };
+            executor
+                .train_step(&images, &[0, 1, 0, 1], &options)
+                .unwrap();
+            executor.evaluate(&images, 4).unwrap();
+            kept.push(executor.arena.kept());
+        }
+        assert!(kept[1..].iter().all(|count| *count == kept[1]), "{kept:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! Small data, graphs and settings that the tests share.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ferrotype_core::config::schema::{
+    AugmentConfig, EarlyStoppingConfig, Monitor, OptimizerConfig, ScheduleConfig, TrainConfig,
+};
+use ferrotype_core::graph::Graph;
+use ferrotype_core::manifest::Preprocessing;
+use ferrotype_engine::train::{
+    Control, EpochSummary, StepProgress, TrainObserver, TrainRequest, ValidationOutputs, Verdict,
+};
+use ferrotype_vision::RgbImage;
+use ferrotype_vision::augment::Augment;
+use ferrotype_vision::loader::{LoaderOptions, SampleError, SampleSource};
+use ferrotype_vision::random;
+use ferrotype_vision::transform::Transform;
+use serde_json::json;
+
+/// Side of the tests' images in pixels.
+pub(crate) const SIDE: u32 = 12;
+
+/// Images with stripes: across in class 0, upright in class 1, none in class 2.
+pub(crate) struct Stripes {
+    pub(crate) count: usize,
+    pub(crate) seed: u64,
+}
+
+impl SampleSource for Stripes {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        (index % 3) as u32
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("stripes/{index}.png")
+    }
+
+    fn load(&self, index: usize) -> Result<RgbImage, SampleError> {
+        let mut rng = random::stream(self.seed, "stripes", &[index as u64]);
+        let phase = random::below(&mut rng, 4) as u32;
+        let mut image = RgbImage::filled(SIDE, SIDE, [0; 3]);
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let along = match self.label(index) {
+                    0 => y,
+                    1 => x,
+                    _ => random::below(&mut rng, 4) as u32,
+                };
+                let light = if (along + phase) % 4 < 2 { 150.0 } else { 90.0 };
+                let noise = 60.0 * random::unit(&mut rng);
+                image.set_pixel(x, y, [(light + noise) as u8; 3]);
+            }
+        }
+        Ok(image)
+    }
+}
+
+/// A small network with everything that has a state: normalisation and dropout.
+pub(crate) fn small_graph() -> Graph {
+    let layers = json!([
+        {"name": "conv1", "op": "conv2d", "out_channels": 8, "kernel": 3, "padding": 1, "bias": false},
+        {"name": "bn1", "op": "batch_norm2d"},
+        "relu",
+        {"op": "max_pool2d", "kernel": 2},
+        {"name": "conv2", "op": "conv2d", "out_channels": 8, "kernel": 3, "padding": 1},
+        {"name": "bn2", "op": "batch_norm2d"},
+        "relu",
+        "global_avg_pool",
+        "flatten",
+        {"op": "dropout", "probability": 0.2},
+        {"name": "fc", "op": "linear", "out_features": "classes"},
+    ]);
+    Graph::from_layers("small", [3, SIDE as usize, SIDE as usize], 3, &layers).unwrap()
+}
+
+pub(crate) fn adamw() -> OptimizerConfig {
+    OptimizerConfig::AdamW {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+    }
+}
+
+pub(crate) fn config(epochs: u32) -> TrainConfig {
+    TrainConfig {
+        epochs,
+        batch_size: 8,
+        learning_rate: 0.01,
+        seed: 7,
+        optimizer: adamw(),
+        schedule: ScheduleConfig::Cosine {
+            warmup_epochs: 0.5,
+            minimum: 0.0,
+        },
+        gradient_clip: Some(1.0),
+        early_stopping: None,
+        monitor: Monitor::Accuracy,
+        note: None,
+    }
+}
+
+pub(crate) fn with_patience(config: TrainConfig, patience: u32) -> TrainConfig {
+    TrainConfig {
+        early_stopping: Some(EarlyStoppingConfig {
+            patience,
+            min_delta: 0.0,
+        }),
+        ..config
+    }
+}
+
+pub(crate) fn loader(workers: usize) -> LoaderOptions {
+    let preprocessing = Preprocessing {
+        width: SIDE,
+        height: SIDE,
+        resize: Default::default(),
+        filter: Default::default(),
+        mean: [0.5; 3],
+        std: [0.25; 3],
+    };
+    let augment = AugmentConfig {
+        horizontal_flip: 0.5,
+        vertical_flip: 0.5,
+        crop_padding: 1,
+        brightness: 0.1,
+        contrast: 0.0,
+        saturation: 0.0,
+    };
+    LoaderOptions {
+        transform: Transform::new(&preprocessing).unwrap(),
+        augment: Some(Augment::new(augment).unwrap()),
+        batch_size: 1,
+        workers,
+        seed: 0,
+        prefetch: 2,
+    }
+}
+
+pub(crate) fn request<'a>(
+    config: &'a TrainConfig,
+    directory: &Path,
+    resume: bool,
+) -> TrainRequest<'a> {
+    TrainRequest {
+        graph: small_graph(),
+        config,
+        loader: loader(2),
+        train: Arc::new(Stripes { count: 45, seed: 1 }),
+        validation: Arc::new(Stripes { count: 12, seed: 2 }),
+        checkpoint_directory: directory.to_path_buf(),
+        resume,
+    }
+}
+
+/// Records what it is told; stops where it is told to.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) stop_at_step: Option<u64>,
+    /// Monitored values to answer instead of the accuracy.
+    pub(crate) verdicts: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
+    pub(crate) epochs: Vec<EpochSummary>,
+    pub(crate) last_step: Option<StepProgress>,
+}
+
+impl TrainObserver for Recorder {
+    fn on_step(&mut self, progress: &StepProgress) -> Control {
+        self.losses.push(progress.loss);
+        self.last_step = Some(progress.clone());
+        if self.stop_at_step == Some(progress.global_step) {
+            Control::Stop
+        } else {
+            Control::Continue
+        }
+    }
+
+    fn on_validation(&mut self, epoch: u32, outputs: &ValidationOutputs<'_>) -> Verdict {
+        let scripted = self.verdicts.get(epoch as usize - 1).copied();
+        Verdict {
+            monitored: scripted.unwrap_or_else(|| accuracy(outputs)),
+            stop: false,
+        }
+    }
+
+    fn on_epoch_end(&mut self, summary: &EpochSummary) {
+        self.epochs.push(summary.clone());
+    }
+}
+
+fn accuracy(outputs: &ValidationOutputs<'_>) -> f64 {
+    let rows = outputs.logits.chunks_exact(outputs.classes);
+    let correct = rows
+        .zip(outputs.labels)
+        .filter(|(row, label)| row.iter().all(|logit| *logit <= row[**label as usize]))
+        .count();
+    correct as f64 / outputs.labels.len() as f64
+}
+
+/// Numbers without pattern in −1 to 1, the same here and in `tools/golden_engine.py`.
+pub(crate) fn pattern(count: usize, seed: u64) -> Vec<f32> {
+    (0..count as u64)
+        .map(|index| (((index * 7919 + seed * 104_729) % 2003) as f64 / 1001.0 - 1.0) as f32)
+        .collect()
+}

@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Oracles for the engine, from PyTorch and ONNX Runtime.
+
+    golden_engine.py golden              writes crates/engine/tests/golden/*.json (needs torch)
+    golden_engine.py check-onnx FOLDER   runs FOLDER/*.onnx on the inputs in FOLDER/*.json and
+                                         compares the outputs there (needs onnxruntime)
+
+A golden file holds a layer graph and what PyTorch makes of it: logits, loss, gradients, and the
+course of a few steps of each optimiser. Weights and images are a pattern that both sides compute
+(`pattern` below, `support::pattern` in the tests), so the files stay small.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import numpy
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "crates/engine/tests/golden"
+STEPS = 5
+BATCH = 6
+
+
+def pattern(count, seed):
+    """Numbers without pattern in -1 to 1; exact integers, one division: the same everywhere."""
+    index = numpy.arange(count, dtype=numpy.int64)
+    return ((index * 7919 + seed * 104729) % 2003 / 1001.0 - 1.0).astype(numpy.float32)
+
+
+def conv(name, out_channels, kernel, **options):
+    return {"name": name, "op": "conv2d", "out_channels": out_channels, "kernel": kernel, **options}
+
+
+def baseline(classes):
+    layers = []
+    for block, channels in enumerate((32, 64, 128), start=1):
+        layers += [
+            conv(f"conv{block}", channels, 3, padding=1, bias=False),
+            {"name": f"bn{block}", "op": "batch_norm2d"},
+            {"name": f"relu{block}", "op": "relu"},
+            {"name": f"pool{block}", "op": "max_pool2d", "kernel": 2},
+        ]
+    return layers + [
+        {"name": "avgpool", "op": "global_avg_pool"},
+        {"name": "flatten", "op": "flatten"},
+        {"name": "fc1", "op": "linear", "out_features": 128},
+        {"name": "relu4", "op": "relu"},
+        {"name": "dropout", "op": "dropout", "probability": 0.0},
+        {"name": "fc2", "op": "linear", "out_features": classes},
+    ]
+
+
+def mixed(classes):
+    return [
+        conv("stem", 8, [3, 5], stride=2, padding=[1, 2], bias=False),
+        {"name": "stem_norm", "op": "batch_norm2d", "epsilon": 1e-3, "momentum": 0.2},
+        {"name": "stem_on", "op": "hard_swish"},
+        conv("expand", 16, 1, bias=False),
+        {"name": "expand_norm", "op": "batch_norm2d"},
+        {"name": "expand_on", "op": "silu"},
+        conv("depthwise", 16, 3, padding=1, groups=16, bias=False),
+        {"name": "depthwise_norm", "op": "batch_norm2d"},
+        {"name": "depthwise_on", "op": "relu"},
+        conv("project", 8, 1),
+        {"name": "sum", "op": "add", "inputs": ["project", "stem_on"]},
+        conv("dilated", 6, 3, padding=2, dilation=2, groups=2, inputs=["sum"]),
+        {"name": "gate", "op": "sigmoid"},
+        {"name": "big", "op": "max_pool2d", "kernel": 3, "stride": 2, "padding": 1, "inputs": ["gate"]},
+        {"name": "mean", "op": "avg_pool2d", "kernel": 3, "stride": 2, "padding": 1, "inputs": ["sum"]},
+        {"name": "both", "op": "concat", "inputs": ["big", "mean"]},
+        {"name": "rows", "op": "flatten"},
+        {"name": "hidden", "op": "linear", "out_features": 10, "bias": False},
+        {"name": "hidden_on", "op": "relu"},
+        {"name": "head", "op": "linear", "out_features": classes},
+    ]
+
+
+def pair(value):
+    return tuple(value) if isinstance(value, list) else (value, value)
+
+
+def build(graph):
+    """A PyTorch module of a layer graph."""
+    import torch
+    from torch import nn
+
+    def layer_module(layer, channels):
+        op = layer["op"]
+        if op == "conv2d":
+            return nn.Conv2d(
+                channels,
+                layer["out_channels"],
+                pair(layer["kernel"]),
+                stride=pair(layer.get("stride", 1)),
+                padding=pair(layer.get("padding", 0)),
+                dilation=pair(layer.get("dilation", 1)),
+                groups=layer.get("groups", 1),
+                bias=layer.get("bias", True),
+            )
+        if op == "batch_norm2d":
+            return nn.BatchNorm2d(channels, eps=layer.get("epsilon", 1e-5), momentum=layer.get("momentum", 0.1))
+        if op == "linear":
+            return nn.Linear(channels, layer["out_features"], bias=layer.get("bias", True))
+        kernel = pair(layer.get("kernel", 1))
+        window = {"stride": pair(layer["stride"]) if "stride" in layer else None, "padding": pair(layer.get("padding", 0))}
+        simple = {
+            "relu": nn.ReLU,
+            "silu": nn.SiLU,
+            "hard_swish": nn.Hardswish,
+            "sigmoid": nn.Sigmoid,
+            "flatten": nn.Flatten,
+            "max_pool2d": lambda: nn.MaxPool2d(kernel, **window),
+            "avg_pool2d": lambda: nn.AvgPool2d(kernel, **window),
+            "global_avg_pool": lambda: nn.AdaptiveAvgPool2d(1),
+            "dropout": lambda: nn.Dropout(layer["probability"]),
+        }
+        return simple[op]() if op in simple else None
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleDict()
+            with torch.no_grad():
+                self.run(torch.zeros(2, *graph["input"]), create=True)
+
+        def run(self, image, create=False):
+            values, above = {"input": image}, "input"
+            for layer in graph["layers"]:
+                inputs = [values[name] for name in layer.get("inputs", [above])]
+                if create and (module := layer_module(layer, inputs[0].shape[1])) is not None:
+                    self.parts[layer["name"]] = module
+                if layer["op"] == "add":
+                    output = sum(inputs[1:], inputs[0])
+                elif layer["op"] == "concat":
+                    output = torch.cat(inputs, 1)
+                else:
+                    output = self.parts[layer["name"]](inputs[0])
+                above = layer["name"]
+                values[above] = output
+            return values[above]
+
+        def forward(self, image):
+            return self.run(image)
+
+    return Network()
+
+
+def tensors(network):
+    """Name and tensor in the order of the layers, each layer's as Ferrotype has them."""
+    for name, module in network.parts.items():
+        for suffix in ("weight", "bias", "running_mean", "running_var"):
+            tensor = getattr(module, suffix, None)
+            if tensor is not None:
+                yield f"{name}.{suffix}", tensor
+
+
+def fill(network):
+    """Gives every tensor its pattern; the tests do the same."""
+    import torch
+
+    with torch.no_grad():
+        for seed, (name, tensor) in enumerate(tensors(network), start=1):
+            noise = torch.from_numpy(pattern(tensor.numel(), seed)).reshape(tensor.shape)
+            if name.endswith("running_var"):
+                tensor.copy_(1 + 0.25 * noise.abs())
+            elif tensor.dim() == 1 and name.endswith("weight"):
+                tensor.copy_(1 + 0.25 * noise)
+            elif tensor.dim() == 1:
+                tensor.copy_(0.25 * noise)
+            else:
+                # A power of two near 2/sqrt(fan_in), so that the product is exact.
+                fan_in = tensor.numel() // tensor.shape[0]
+                tensor.copy_(noise * 2.0 ** round(math.log2(2 / math.sqrt(fan_in))))
+
+
+def numbers(tensor):
+    return [float(value) for value in tensor.detach().flatten()]
+
+
+def samples(tensor):
+    """A norm and a few entries: enough to tell tensors apart."""
+    values = tensor.detach().flatten().double()
+    step = max(1, len(values) // 7)
+    return {"norm": float(values.norm()), "step": step, "values": [float(v) for v in values[::step]]}
+
+
+def case(name, layers, side, classes):
+    import torch
+    from torch import nn
+
+    torch.use_deterministic_algorithms(True)
+    graph = {"name": name, "input": [3, side, side], "layers": layers}
+    images = torch.from_numpy(pattern(BATCH * 3 * side * side, 999)).reshape(BATCH, 3, side, side)
+    labels = torch.arange(BATCH) % classes
+    loss_of = nn.CrossEntropyLoss()
+    network = build(graph)
+    fill(network)
+    network.eval()
+    result = {"torch": torch.__version__.split("+")[0], "graph": graph, "classes": classes, "batch": BATCH}
+    result["logits"] = numbers(network(images))
+    network.train()
+    loss = loss_of(network(images), labels)
+    loss.backward()
+    result["loss"] = float(loss.detach())
+    result["gradients"] = {n: samples(t.grad) for n, t in tensors(network) if t.requires_grad}
+    decays = [t for n, t in tensors(network) if t.requires_grad and t.dim() > 1]
+    rest = [t for n, t in tensors(network) if t.requires_grad and t.dim() <= 1]
+
+    def groups():
+        # Anew for each optimiser: it keeps its settings in them.
+        return [{"params": decays, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+
+    optimizers = {
+        "adamw": lambda: torch.optim.AdamW(groups(), lr=0.003, betas=(0.9, 0.99), eps=1e-8),
+        "sgd": lambda: torch.optim.SGD(groups(), lr=0.02, momentum=0.9),
+        "nesterov": lambda: torch.optim.SGD(groups(), lr=0.02, momentum=0.9, nesterov=True),
+    }
+    result["courses"] = {}
+    for optimizer_name, make in optimizers.items():
+        fill(network)
+        optimizer = make()
+        losses, norms = [], []
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            loss = loss_of(network(images), labels)
+            loss.backward()
+            norms.append(float(nn.utils.clip_grad_norm_(decays + rest, 1.0)))
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        network.eval()
+        course = {"losses": losses, "gradient_norms": norms, "logits": numbers(network(images))}
+        course["tensors"] = {n: samples(t) for n, t in tensors(network)}
+        result["courses"][optimizer_name] = course
+        network.train()
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    (GOLDEN / f"{name}.json").write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
+    print(f"wrote {GOLDEN / name}.json")
+
+
+def check_onnx(folder):
+    """Every output of every file within 1e-4 * (1 + largest)."""
+    import onnxruntime
+
+    files = sorted(pathlib.Path(folder).glob("*.onnx"))
+    for file in files:
+        expected = json.loads(file.with_suffix(".json").read_text())
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        image = numpy.array(expected["images"], numpy.float32).reshape(expected["shape"])
+        outputs = session.run(["logits", "embedding"], {"input": image})
+        logits = numpy.array(expected["logits"], numpy.float32).reshape(outputs[0].shape)
+        worst = float(numpy.abs(outputs[0] - logits).max())
+        limit = 1e-4 * (1 + float(numpy.abs(logits).max()))
+        assert worst <= limit, f"{file.name}: {worst} > {limit}"
+        assert outputs[1].shape == (len(image), expected["features"]), outputs[1].shape
+        keys = session.get_modelmeta().custom_metadata_map
+        assert {"ferrotype.manifest", "ferrotype.graph"} <= set(keys), keys
+        print(f"{file.name}: largest difference {worst:.2e}")
+    print(f"onnxruntime {onnxruntime.__version__}: {len(files)} files agree")
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if arguments == ["golden"]:
+        case("baseline", baseline(4), 16, 4)
+        case("mixed", mixed(3), 11, 3)
+    elif len(arguments) == 2 and arguments[0] == "check-onnx":
+        check_onnx(arguments[1])
+    else:
+        sys.exit(__doc__)
