@@ -9,6 +9,8 @@ mod op;
 mod read;
 mod shapes;
 mod tensors;
+#[cfg(test)]
+mod tests;
 pub mod zoo;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,394 @@
+//! Reading, checking and measuring layer graphs.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read(layers: &Value) -> Result<Graph, GraphError> {
+    let graph = Graph::from_layers("own", [3, 32, 32], 5, layers)?;
+    graph.check(5)?;
+    Ok(graph)
+}
+
+fn minimal_with(layer: Value) -> Value {
+    json!([
+        layer,
+        {"name": "pool", "op": "global_avg_pool"},
+        "flatten",
+        {"name": "head", "op": "linear", "out_features": "classes"},
+    ])
+}
+
+#[test]
+fn the_baseline_has_the_shapes_and_costs_of_its_definition() {
+    let graph = zoo::build("baseline", [3, 32, 32], 10, None).unwrap();
+    let infos = graph.check(10).unwrap();
+    let shape = |name: &str| {
+        let info = infos.iter().find(|info| info.name == name).unwrap();
+        info.output_shape.clone()
+    };
+    assert_eq!(shape("conv1"), [32, 32, 32]);
+    assert_eq!(shape("pool3"), [128, 4, 4]);
+    assert_eq!(shape("flatten"), [128]);
+    let parameters: u64 = infos.iter().map(|info| info.parameters).sum();
+    let convolutions = 27 * 32 + 288 * 64 + 576 * 128;
+    let norms = 2 * (32 + 64 + 128);
+    let linears = 128 * 128 + 128 + 128 * 10 + 10;
+    assert_eq!(parameters, convolutions + norms + linears);
+    assert_eq!(infos[0].flops, 2 * 27 * 32 * 32 * 32);
+    assert_eq!(graph.embedding_layer(), Some("dropout"));
+    assert_eq!(graph.output_layer(), Some("fc2"));
+}
+
+#[test]
+fn the_baseline_takes_any_size_from_eight_pixels() {
+    for side in [8, 9, 15, 224] {
+        zoo::build("baseline", [3, side, side], 2, Some(0.5)).unwrap();
+    }
+    let error = zoo::build("baseline", [3, 7, 7], 2, None).unwrap_err();
+    assert_eq!(error.kind(), GraphErrorKind::ShapeMismatch);
+    assert_eq!(error.layer_name(), Some("pool3"));
+    assert!(error.hint().unwrap().contains("data.image_size"));
+}
+
+#[test]
+fn tensors_are_named_and_shaped_as_pytorch_does() {
+    let graph = zoo::build("baseline", [3, 8, 8], 2, None).unwrap();
+    let tensors = graph.tensors().unwrap();
+    let names: Vec<&str> = tensors
+        .iter()
+        .map(|spec| spec.name.as_str())
+        .take(5)
+        .collect();
+    let expected = [
+        "conv1.weight",
+        "bn1.weight",
+        "bn1.bias",
+        "bn1.running_mean",
+        "bn1.running_var",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(tensors[0].shape, [32, 3, 3, 3]);
+    let head = tensors
+        .iter()
+        .find(|spec| spec.name == "fc2.weight")
+        .unwrap();
+    assert_eq!(head.shape, [2, 128]);
+    assert!(head.role.decays());
+    assert!(!tensors[1].role.decays());
+    assert!(!tensors[3].role.is_trained());
+}
+
+#[test]
+fn a_users_graph_is_read_with_defaults_pairs_and_bare_names() {
+    let graph = read(&json!([
+        {"name": 0, "op": "conv2d", "out_channels": 8, "kernel": [3, 5], "padding": [1, 2]},
+        "relu",
+        {"name": "skip", "op": "conv2d", "out_channels": 8, "kernel_size": 1, "inputs": "0"},
+        {"op": "add", "inputs": ["skip", "relu1"]},
+        "relu",
+        "global_avg_pool",
+        "flatten",
+        {"op": "dropout", "p": 0.1},
+        {"op": "linear", "out_features": "classes"},
+    ]))
+    .unwrap();
+    let names: Vec<&str> = graph
+        .layers
+        .iter()
+        .map(|layer| layer.name.as_str())
+        .collect();
+    let expected = [
+        "0",
+        "relu1",
+        "skip",
+        "add1",
+        "relu2",
+        "global_avg_pool1",
+        "flatten1",
+        "dropout1",
+        "linear1",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(
+        graph.layers[8].op,
+        Op::Linear {
+            out_features: 5,
+            bias: true
+        }
+    );
+    assert_eq!(graph.inputs_of(0), ["input"]);
+    assert_eq!(graph.inputs_of(3), ["skip", "relu1"]);
+}
+
+#[test]
+fn a_graph_reads_back_from_its_own_json() {
+    let graph = zoo::build("baseline", [3, 16, 16], 4, Some(0.3)).unwrap();
+    let value = serde_json::to_value(&graph).unwrap();
+    assert_eq!(value["layers"][0]["kernel"], 3);
+    assert!(
+        value["layers"][0].get("stride").is_none(),
+        "defaults are left out"
+    );
+    assert_eq!(Graph::from_value(value).unwrap(), graph);
+}
+
+struct Mistake {
+    layers: Value,
+    kind: GraphErrorKind,
+    message: &'static str,
+    hint: &'static str,
+}
+
+fn mistakes() -> Vec<Mistake> {
+    use GraphErrorKind as Kind;
+    let mistake = |layers, kind, message, hint| Mistake {
+        layers,
+        kind,
+        message,
+        hint,
+    };
+    vec![
+        mistake(
+            json!({"op": "relu"}),
+            Kind::Malformed,
+            "expected a list of layers",
+            "",
+        ),
+        mistake(json!([]), Kind::Malformed, "no layers", ""),
+        mistake(
+            json!([7]),
+            Kind::Malformed,
+            "layer `number 1`: it is `7`",
+            "",
+        ),
+        mistake(
+            json!([{"name": "a"}]),
+            Kind::Malformed,
+            "layer `a`: it has no `op`",
+            "conv2d",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "conv2"})),
+            Kind::UnknownOperation,
+            "layer `a`: no operation is named `conv2`",
+            "did you mean `conv2d`?",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernal": 3})),
+            Kind::Malformed,
+            "unknown field `kernal`",
+            "did you mean `kernel`?",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "relu", "slope": 1})),
+            Kind::Malformed,
+            "unknown field `slope`",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "conv2d", "kernel": 3})),
+            Kind::Malformed,
+            "missing field `out_channels`",
+            "",
+        ),
+        mistake(
+            minimal_with(
+                json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernel": [3, 3, 3]}),
+            ),
+            Kind::Malformed,
+            "a pair `[height, width]`",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernel": -3})),
+            Kind::Malformed,
+            "-3",
+            "",
+        ),
+        mistake(
+            minimal_with(
+                json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3, "stride": 0}),
+            ),
+            Kind::InvalidValue,
+            "layer `a`: `stride` is 0, expected 1 or more",
+            "",
+        ),
+        mistake(
+            minimal_with(
+                json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3, "groups": 2}),
+            ),
+            Kind::InvalidValue,
+            "input channels is 3, expected a multiple of `groups`, 2",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "max_pool2d", "kernel": 2, "padding": 2})),
+            Kind::InvalidValue,
+            "at most half the kernel",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "dropout", "probability": 1.0})),
+            Kind::InvalidValue,
+            "`probability` is 1",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a.", "op": "relu"})),
+            Kind::InvalidName,
+            "layer `a.`",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "input", "op": "relu"})),
+            Kind::InvalidName,
+            "reserved",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "head", "op": "relu"})),
+            Kind::InvalidName,
+            "layer `head`: the name is taken",
+            "its own name",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "relu", "inputs": "stemm"})),
+            Kind::UnknownInput,
+            "it reads `stemm`, but no layer above has that name",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "add"})),
+            Kind::WrongInputCount,
+            "`add` reads two or more layers, got 1",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "relu", "inputs": ["input", "input"]})),
+            Kind::WrongInputCount,
+            "`relu` reads one layer, got 2",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "linear", "out_features": 3})),
+            Kind::ShapeMismatch,
+            "`linear` expected one row of features per image, got [3, 32, 32]",
+            "flatten",
+        ),
+        mistake(
+            json!([{"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3}, "relu"]),
+            Kind::WrongOutput,
+            "layer `relu1`: the last layer gives [4, 30, 30] per image, expected [5]",
+            "out_features: classes",
+        ),
+        mistake(
+            json!([
+                {"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3},
+                {"name": "b", "op": "conv2d", "out_channels": 4, "kernel": 1, "inputs": "a"},
+                {"name": "c", "op": "conv2d", "out_channels": 8, "kernel": 1, "inputs": "a"},
+                {"name": "d", "op": "add", "inputs": ["b", "c"]},
+                "flatten",
+            ]),
+            Kind::ShapeMismatch,
+            "layer `d`: `add` expected [4, 30, 30] as its first input gives, got [8, 30, 30]",
+            "",
+        ),
+        mistake(
+            json!([
+                {"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3},
+                {"name": "b", "op": "flatten", "inputs": "input"},
+                {"op": "linear", "out_features": "classes"},
+            ]),
+            Kind::UnusedLayer,
+            "layer `a`: no layer reads its output",
+            "remove it",
+        ),
+    ]
+}
+
+#[test]
+fn mistakes_name_the_layer_and_say_what_was_expected() {
+    for Mistake {
+        layers,
+        kind,
+        message,
+        hint,
+    } in mistakes()
+    {
+        let error = read(&layers).unwrap_err();
+        assert_eq!(error.kind(), kind, "{layers}: {error}");
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(
+            error.hint().unwrap_or_default().contains(hint),
+            "{error}: {:?}",
+            error.hint()
+        );
+    }
+}
+
+#[test]
+fn hostile_graphs_are_refused_before_anything_is_allocated() {
+    let huge = 1_000_000;
+    let cases = [
+        minimal_with(json!({"op": "conv2d", "out_channels": huge, "kernel": 3, "padding": 1})),
+        minimal_with(json!({"op": "conv2d", "out_channels": 1, "kernel": 1, "padding": huge})),
+        minimal_with(json!({"op": "conv2d", "out_channels": u64::MAX, "kernel": 1})),
+        json!(["flatten", {"op": "linear", "out_features": huge}, {"op": "linear", "out_features": huge}]),
+        Value::Array(vec![json!("relu"); MAX_LAYERS + 1]),
+    ];
+    for layers in cases {
+        assert!(read(&layers).is_err());
+    }
+    let whole = json!({"name": "g", "input": [u64::MAX, 1, 1], "layers": ["relu"]});
+    assert!(Graph::from_value(whole).is_err());
+    let endless = json!({"name": "g", "input": [3, 1 << 20, 1 << 20], "layers": [{"name": "a", "op": "relu"}]});
+    assert_eq!(
+        Graph::from_value(endless).unwrap_err().kind(),
+        GraphErrorKind::TooLarge
+    );
+}
+
+#[test]
+fn an_unknown_architecture_names_the_nearest() {
+    let error = zoo::build("basline", [3, 32, 32], 2, None).unwrap_err();
+    assert_eq!(error.kind(), GraphErrorKind::UnknownArchitecture);
+    assert_eq!(error.hint().as_deref(), Some("did you mean `baseline`?"));
+}
+
+#[test]
+fn an_embedding_must_be_a_row_of_the_graph() {
+    let graph = zoo::build("baseline", [3, 32, 32], 2, None).unwrap();
+    let with = |name: &str| Graph {
+        embedding: Some(name.to_string()),
+        ..graph.clone()
+    };
+    assert!(with("fc1").check(2).is_ok());
+    assert_eq!(
+        with("conv1").check(2).unwrap_err().kind(),
+        GraphErrorKind::ShapeMismatch
+    );
+    assert_eq!(
+        with("nowhere").check(2).unwrap_err().kind(),
+        GraphErrorKind::UnknownInput
+    );
+}
+
+#[test]
+fn a_configuration_gives_the_zoos_graph_or_the_users_own() {
+    let mut model = ModelConfig {
+        name: "baseline".to_string(),
+        dropout: Some(0.4),
+        layers: None,
+    };
+    let graph = Graph::from_config(&model, [3, 32, 32], 4).unwrap();
+    assert!(
+        graph
+            .layers
+            .iter()
+            .any(|layer| layer.op == Op::Dropout { probability: 0.4 })
+    );
+    model.layers = Some(json!(["flatten", {"op": "linear", "out_features": "classes"}]));
+    let graph = Graph::from_config(&model, [3, 32, 32], 4).unwrap();
+    assert_eq!(graph.check(4).unwrap()[1].output_shape, [4]);
+}
