@@ -17,6 +17,9 @@ use crate::http;
 /// Pause between two looks at a page.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Chromium makes no window narrower than this, in pixels.
+const NARROWEST_WINDOW: u32 = 500;
+
 /// A browser window with its driver; both end when dropped.
 #[derive(Debug)]
 pub struct Browser {
@@ -60,7 +63,7 @@ fn start_driver(path: &Path) -> (Child, String) {
 }
 
 impl Browser {
-    /// Opens a window of that size in pixels (Chromium makes none narrower than 500).
+    /// Opens a window of that size in pixels; a narrow one is a phone, with a finger for a pointer.
     pub fn start(width: u32, height: u32) -> Option<Self> {
         let (driver, address) = start_driver(&chromedriver()?);
         let folder = tempfile::tempdir().unwrap();
@@ -77,8 +80,13 @@ impl Browser {
             format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", profile.display()),
         ];
+        let mut options = json!({"args": arguments});
+        if width < NARROWEST_WINDOW {
+            options["mobileEmulation"] = json!({"deviceMetrics":
+                {"width": width, "height": height, "pixelRatio": 2, "touch": true, "mobile": true}});
+        }
         let capabilities = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"args": arguments},
+            "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});
         let answer = http::post_json(&format!("{address}/session"), &capabilities).json();

@@ -265,7 +265,10 @@ impl IntoResponse for ApiError {
         let mut response = (self.kind.status(), Json(self.body())).into_response();
         if matches!(
             self.kind,
-            ErrorKind::Overloaded | ErrorKind::StoreUnavailable | ErrorKind::NoModel
+            ErrorKind::Overloaded
+                | ErrorKind::StoreUnavailable
+                | ErrorKind::NoModel
+                | ErrorKind::ShuttingDown
         ) {
             response
                 .headers_mut()

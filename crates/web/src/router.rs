@@ -83,3 +83,29 @@ async fn unknown_method(request: Request) -> ApiError {
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ApiError::internal("a handler panicked").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_with_500_in_json() {
+        async fn broken() {
+            panic!("a bug");
+        }
+        let router: Router = Router::new()
+            .route("/", get(broken))
+            .layer(CatchPanicLayer::custom(panicked));
+        let request = axum::http::Request::new(Body::empty());
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 500);
+        let body = axum::body::to_bytes(answer.into_body(), 10_000)
+            .await
+            .unwrap();
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json["kind"], "internal");
+        assert!(!json.to_string().contains("a bug"));
+    }
+}

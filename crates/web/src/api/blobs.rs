@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ferrotype_store::{Digest, Store};
 use ferrotype_vision::decode::{DecodeLimits, decode};
-use ferrotype_vision::{encode, thumbnail as shrink};
+use ferrotype_vision::{RgbImage, encode, thumbnail as shrink};
 
 use super::query::parse;
 use crate::error::{ApiError, ErrorBody};
@@ -17,8 +17,8 @@ use crate::state::AppState;
 /// The longer side of a small picture, in pixels.
 const THUMBNAIL_SIDE: u32 = 320;
 const THUMBNAIL_QUALITY: u8 = 85;
-/// A picture not larger than this is sent as a PNG, which keeps its few pixels as they are.
-const LOSSLESS_SIDE: u32 = 128;
+/// A picture with a shorter side than this is blown up: its few pixels are what there is to see.
+const TINY_SIDE: u32 = 128;
 
 /// A blob never changes under its digest. What a project holds is no business of shared caches.
 const KEEP_FOR_GOOD: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
@@ -101,12 +101,26 @@ fn make_thumbnail(
     limits: &DecodeLimits,
 ) -> Result<(&'static str, Vec<u8>), ApiError> {
     let image = shrink(&decode(bytes, limits)?.image, THUMBNAIL_SIDE);
-    if image.width.max(image.height) <= LOSSLESS_SIDE {
-        let png = encode::png(&image).map_err(ApiError::internal)?;
+    let longer = image.width.max(image.height);
+    if longer <= TINY_SIDE {
+        let blown_up = enlarge(&image, TINY_SIDE.div_ceil(longer.max(1)));
+        let png = encode::png(&blown_up).map_err(ApiError::internal)?;
         return Ok(("image/png", png));
     }
     let jpeg = encode::jpeg(&image, THUMBNAIL_QUALITY).map_err(ApiError::internal)?;
     Ok(("image/jpeg", jpeg))
+}
+
+/// The image with every pixel as a square of `factor` pixels.
+fn enlarge(image: &RgbImage, factor: u32) -> RgbImage {
+    let factor = factor.max(1);
+    let mut large = RgbImage::filled(image.width * factor, image.height * factor, [0; 3]);
+    for y in 0..large.height {
+        for x in 0..large.width {
+            large.set_pixel(x, y, image.pixel(x / factor, y / factor));
+        }
+    }
+    large
 }
 
 async fn read(store: &Store, digest: Digest) -> Result<Vec<u8>, ApiError> {
@@ -150,6 +164,16 @@ fn picture_type(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tiny_picture_is_blown_up_pixel_by_pixel() {
+        let mut image = RgbImage::filled(2, 1, [0; 3]);
+        image.set_pixel(1, 0, [9, 9, 9]);
+        let large = enlarge(&image, 3);
+        assert_eq!((large.width, large.height), (6, 3));
+        assert_eq!(large.pixel(2, 2), [0; 3]);
+        assert_eq!(large.pixel(3, 2), [9, 9, 9]);
+    }
 
     #[test]
     fn only_pictures_get_a_type_that_a_browser_shows() {

@@ -8,15 +8,17 @@ use serde::Serialize;
 
 use crate::views::graph::{GraphView, LayerView};
 
-const NODE_WIDTH: f64 = 400.0;
+const NODE_WIDTH: f64 = 450.0;
 const NODE_HEIGHT: f64 = 46.0;
 const GAP: f64 = 22.0;
 const MARGIN: f64 = 4.0;
 const LANE: f64 = 16.0;
 /// Lanes beyond which connections lie on top of each other.
 const MOST_LANES: usize = 6;
-/// Characters of the settings that fit into a box.
-const DETAIL_CHARACTERS: usize = 42;
+/// Characters of the settings that fit into a box, beside the count of parameters.
+const DETAIL_CHARACTERS: usize = 48;
+/// Characters of the layer's name that fit into a box, beside operation and shape.
+const NAME_CHARACTERS: usize = 24;
 
 /// A graph ready to be drawn; lengths in pixels.
 #[derive(Debug, Serialize)]
@@ -36,6 +38,7 @@ struct Node {
     /// `end` for the picture and the answer, `weights` for layers that learn.
     class: &'static str,
     title: String,
+    name: String,
     detail: String,
     shape: String,
     cost: String,
@@ -81,6 +84,7 @@ fn end_node(row: usize, title: &str, shape: String) -> Node {
         y: top(row),
         class: "end",
         title: title.to_string(),
+        name: String::new(),
         detail: "red, green, blue".to_string(),
         shape,
         cost: String::new(),
@@ -89,18 +93,14 @@ fn end_node(row: usize, title: &str, shape: String) -> Node {
 }
 
 fn layer_node(row: usize, layer: &LayerView) -> Node {
-    let detail = if layer.settings.is_empty() {
-        layer.name.clone()
-    } else {
-        format!("{} · {}", layer.name, layer.settings)
-    };
     Node {
         x: MARGIN,
         y: top(row),
         class: if layer.parameters > 0 { "weights" } else { "" },
-        title: layer.op.replace('_', " "),
+        title: layer.op.clone(),
+        name: shortened(&layer.name, NAME_CHARACTERS),
         tooltip: format!("{}: {} {}", layer.name, layer.op, layer.settings),
-        detail: shortened(&detail),
+        detail: shortened(&layer.settings.replace('_', " "), DETAIL_CHARACTERS),
         shape: shape(&layer.output_shape),
         cost: match layer.parameters {
             0 => String::new(),
@@ -178,11 +178,11 @@ fn shape(sizes: &[usize]) -> String {
     sizes.join(" × ")
 }
 
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= DETAIL_CHARACTERS {
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
         return text.to_string();
     }
-    let kept: String = text.chars().take(DETAIL_CHARACTERS - 1).collect();
+    let kept: String = text.chars().take(most - 1).collect();
     format!("{kept}…")
 }
 

@@ -34,7 +34,7 @@ fn written(value: &Value, write: impl Fn(f64) -> String) -> String {
 }
 
 fn percent(fraction: f64) -> String {
-    format!("{:.1} %", fraction * 100.0)
+    format!("{:.1}\u{a0}%", fraction * 100.0)
 }
 
 fn decimal(number: f64, digits: usize) -> String {
@@ -71,7 +71,7 @@ fn scaled(number: f64, units: &[&str]) -> String {
     let digits = usize::from(unit > 0 && value < 99.95);
     let text = format!("{value:.digits$}");
     let text = text.strip_suffix(".0").unwrap_or(&text);
-    format!("{text} {}", units[unit])
+    format!("{text}\u{a0}{}", units[unit])
 }
 
 fn bytes(number: f64) -> String {
@@ -85,8 +85,8 @@ fn flops(number: f64) -> String {
 fn duration(milliseconds: f64) -> String {
     let seconds = (milliseconds / 1000.0).round();
     match seconds {
-        _ if milliseconds < 9_950.0 => format!("{:.1} s", milliseconds / 1000.0),
-        _ if seconds < 60.0 => format!("{seconds:.0} s"),
+        _ if milliseconds < 9_950.0 => format!("{:.1}\u{a0}s", milliseconds / 1000.0),
+        _ if seconds < 60.0 => format!("{seconds:.0}\u{a0}s"),
         _ if seconds < 3600.0 => {
             format!(
                 "{:.0} min {:.0} s",
@@ -191,14 +191,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_readers() {
-        assert_eq!(percent(0.9731), "97.3 %");
+        assert_eq!(percent(0.9731), "97.3\u{a0}%");
         assert_eq!(count(1_234_567.0), "1,234,567");
         assert_eq!(count(999.0), "999");
-        assert_eq!(bytes(512.0), "512 B");
-        assert_eq!(bytes(10_000_000.0), "10 MB");
-        assert_eq!(bytes(1_250_000.0), "1.2 MB");
-        assert_eq!(bytes(999_960.0), "1 MB");
-        assert_eq!(flops(16_200_000_000.0), "16.2 GFLOP");
+        assert_eq!(bytes(512.0), "512\u{a0}B");
+        assert_eq!(bytes(10_000_000.0), "10\u{a0}MB");
+        assert_eq!(bytes(1_250_000.0), "1.2\u{a0}MB");
+        assert_eq!(bytes(999_960.0), "1\u{a0}MB");
+        assert_eq!(flops(16_200_000_000.0), "16.2\u{a0}GFLOP");
         assert_eq!(decimal(0.12345, 3), "0.123");
         assert_eq!(decimal(0.000_01, 3), "1.0e-5");
         assert_eq!(decimal(0.0, 3), "0.000");
@@ -208,8 +208,8 @@ mod tests {
 
     #[test]
     fn times_are_written_for_readers() {
-        assert_eq!(duration(1_240.0), "1.2 s");
-        assert_eq!(duration(59_400.0), "59 s");
+        assert_eq!(duration(1_240.0), "1.2\u{a0}s");
+        assert_eq!(duration(59_400.0), "59\u{a0}s");
         assert_eq!(duration(125_000.0), "2 min 5 s");
         assert_eq!(duration(7_260_000.0), "2 h 1 min");
         let now = "2026-01-02T03:04:05.000Z";

@@ -2,7 +2,7 @@
 
 use axum::response::Html;
 use minijinja::value::{Serde, merge_maps};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, escape_formatter};
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
@@ -57,6 +57,12 @@ impl Templates {
             Ok(file.map(|file| String::from_utf8_lossy(&file.data).into_owned()))
         });
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
+        environment.set_formatter(|output, state, value| {
+            match value.as_str().filter(|_| !value.is_safe()) {
+                Some(text) => Ok(output.write_str(&escaped(text))?),
+                None => escape_formatter(output, state, value),
+            }
+        });
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.add_function("asset", move |path: &str| assets.address(path));
         filters::add_to(&mut environment);
@@ -97,6 +103,23 @@ impl Templates {
     }
 }
 
+/// A text for HTML, also within an attribute's quotes. minijinja's own escaping does `/` too,
+/// which every address has.
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+    html
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +150,7 @@ mod tests {
         let templates = Templates::new(Assets::new());
         let page = serde_json::json!({
             "status": 404,
-            "problem": {"error": "<script>alert(1)</script>", "kind": "x", "hint": null},
+            "problem": {"error": "<script>alert(1)</script>", "kind": "\"'&", "hint": null},
         });
         let frame = Frame {
             navigation: NAVIGATION.map(|(name, address)| NavigationItem { name, address }),
@@ -139,5 +162,6 @@ mod tests {
         let html = templates.render_framed("error.html", &page, &frame);
         let html = html.unwrap().0;
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>alert"));
+        assert!(html.contains("404 &quot;&#39;&amp;"));
     }
 }

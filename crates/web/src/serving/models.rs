@@ -19,8 +19,9 @@ const RESOLVED_FOR: Duration = Duration::from_secs(1);
 const MOST_LOADED: usize = 8;
 /// References remembered.
 const MOST_RESOLVED: usize = 256;
-/// Threads of one network run. Requests run side by side, so each needs no more.
-const NETWORK_THREADS: usize = 1;
+/// Threads of a network: all cores. Runs of the same model share them, so that fewer would leave
+/// cores idle.
+const NETWORK_THREADS: usize = 0;
 /// The alias that is taken when the only model is served unnamed.
 const PRODUCTION: &str = "production";
 

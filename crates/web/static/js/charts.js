@@ -22,6 +22,12 @@ function formatter(kind) {
   };
 }
 
+// On an axis the numbers are round: no more digits than tell them apart.
+function axisFormatter(kind) {
+  if (kind === "percent") return (value) => `${Number((value * 100).toFixed(1))} %`;
+  return (value) => String(Number(value.toPrecision(3)));
+}
+
 function steps(value) {
   return value >= 10000 ? `${(value / 1000).toFixed(0)}k` : String(value);
 }
@@ -85,15 +91,14 @@ class Chart {
 
   draw() {
     this.plot?.destroy();
-    const format = formatter(this.kind);
     const count = this.data[0].length;
     this.plot = new uPlot(
       {
         width: this.place.clientWidth,
         height: HEIGHT,
-        padding: [8, 8, 0, 0],
+        padding: [8, 18, 0, 0],
         scales: { x: { time: false }, y: { range: yRange(this.kind) } },
-        axes: [axis(steps, 28), axis(format, this.kind === "percent" ? 62 : 56)],
+        axes: [axis(steps, 28), axis(axisFormatter(this.kind), 54)],
         series: [{ label: "step" }, ...this.series.map((series) => seriesOptions(series, count))],
         cursor: { points: { size: 7 }, y: false, drag: { x: true, y: false } },
         hooks: { setCursor: [(plot) => this.tell(plot.cursor.idx)] },

@@ -38,7 +38,10 @@ function showPicture(blob, name) {
   preview.alt = name ? `Your picture, ${name}` : "Your picture";
   preview.onload = () => preview.classList.toggle("tiny", preview.naturalWidth < 128);
   // A format that the browser cannot show (TIFF) may still be read by the server.
-  preview.onerror = () => { preview.hidden = true; };
+  preview.onerror = () => {
+    preview.hidden = true;
+    element("prompt").hidden = false;
+  };
   preview.src = objectUrl;
   preview.hidden = false;
   element("prompt").hidden = true;

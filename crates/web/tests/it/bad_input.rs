@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use ferrotype_testkit::http::{Answer, Part, post, post_file, post_files};
-use ferrotype_testkit::images::{bomb_png, corrupt_png, jpeg, not_an_image, png, truncated_jpeg};
+use ferrotype_testkit::images::{bomb_png, corrupt_png, jpeg, png, truncated_jpeg};
 
 use crate::sample;
 use crate::server::Server;
@@ -34,7 +34,7 @@ fn bad_pictures_are_the_senders_fault() {
     let (server, _) = Server::with_sample();
     let cases = [
         ("empty", Vec::new(), 400, "empty"),
-        ("text", not_an_image(), 400, "not_an_image"),
+        ("text", b"hello, world\n".to_vec(), 400, "not_an_image"),
         ("truncated", truncated_jpeg(), 400, "truncated"),
         ("corrupt", corrupt_png(), 400, "corrupt"),
         ("bomb", bomb_png(), 413, "too_many_pixels"),
