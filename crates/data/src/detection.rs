@@ -76,24 +76,46 @@ impl Annotations {
     }
 }
 
+/// A format that files of some extension may have.
+struct Format {
+    name: &'static str,
+    extensions: &'static [&'static str],
+    is_in: fn(&str) -> bool,
+}
+
+/// The formats that are told by the content of a file.
+const FORMATS: [Format; 3] = [
+    Format {
+        name: "COCO",
+        extensions: &[".json"],
+        is_in: is_coco,
+    },
+    Format {
+        name: "Pascal VOC",
+        extensions: &[".xml"],
+        is_in: is_voc,
+    },
+    Format {
+        name: "YOLO",
+        extensions: &[".yaml", ".yml"],
+        is_in: is_yolo,
+    },
+];
+
 /// Looks for annotation files of boxes below the folder.
 pub(crate) fn find_annotations(tree: &Tree) -> Option<Annotations> {
-    let checks: [(&'static str, &[&str], fn(&str) -> bool); 3] = [
-        ("COCO", &[".json"], is_coco),
-        ("Pascal VOC", &[".xml"], is_voc),
-        ("YOLO", &[".yaml", ".yml"], is_yolo),
-    ];
-    checks
-        .into_iter()
-        .find_map(|(format, extensions, is_format)| {
-            files_with(tree, extensions)
-                .take(MAX_OPENED)
-                .find(|file| ends(&file.path).is_ok_and(|text| is_format(&text)))
-                .map(|file| Annotations {
-                    format,
-                    file: file.name.clone(),
-                })
-        })
+    let of_format = |format: &Format| {
+        files_with(tree, format.extensions)
+            .take(MAX_OPENED)
+            .find(|file| ends(&file.path).is_ok_and(|text| (format.is_in)(&text)))
+            .map(|file| Annotations {
+                format: format.name,
+                file: file.name.clone(),
+            })
+    };
+    FORMATS
+        .iter()
+        .find_map(of_format)
         .or_else(|| yolo_label(tree))
 }
 

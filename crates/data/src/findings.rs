@@ -8,10 +8,11 @@ use ferrotype_core::report::BulkReport;
 use crate::duplicates::Groups;
 use crate::error::{DataError, DataErrorKind};
 use crate::import::ImportRequest;
-use crate::layout::{Layout, quoted};
+use crate::layout::{Layout, OTHER_FILE, quoted};
 use crate::manifest::DatasetManifest;
 use crate::report::{ClassCounts, DuplicateReport, GroupMember, ImageGroup};
 use crate::split::SplitPolicy;
+use crate::walk::HIDDEN;
 
 /// Images named of each group.
 const SHOWN_MEMBERS: usize = 6;
@@ -50,7 +51,11 @@ pub(crate) fn check_readable(
         .find(|skipped| skipped.kind.ends_with("_pointer"))
     {
         Some(pointer) => format!("`{}` is {}", pointer.item, pointer.reason),
-        None => match bulk.skipped.iter().find(|skipped| skipped.kind != "hidden") {
+        None => match bulk
+            .skipped
+            .iter()
+            .find(|skipped| skipped.kind != HIDDEN && skipped.kind != OTHER_FILE)
+        {
             Some(first) => format!("the first is `{}`: {}", first.item, first.reason),
             None => "two classes with readable images are needed".to_string(),
         },
@@ -222,7 +227,7 @@ fn duplicate_warnings(duplicates: &DuplicateReport) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(example) = duplicates.leaks.examples.first() {
         warnings.push(format!(
-            "{} of equal images or look-alikes lie in more than one split, so that scores flatter: {}",
+            "{} of equal images or look-alikes lie in more than one split, so that scores flatter the model: {}",
             groups(duplicates.leaks.count),
             members(example, |member| member.split.to_string())
         ));

@@ -165,7 +165,7 @@ async fn record(
         manifest_digest,
         image_count: report.images,
         byte_count: report.bytes,
-        source: source.display().to_string(),
+        source: walk::escape(source.as_os_str()),
         report_json,
     };
     Ok(store.create_dataset_version(new).await?)

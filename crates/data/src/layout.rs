@@ -40,6 +40,9 @@ pub(crate) struct Layout {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The kind of skipped files that nobody would take for an image.
+pub(crate) const OTHER_FILE: &str = "other_file";
+
 /// How many folders around the class folders are looked through.
 const MAX_WRAPPERS: usize = 8;
 
@@ -395,19 +398,29 @@ impl Layout {
                 split,
             });
         } else {
-            self.skip(
-                file.name,
-                "not_an_image",
-                "neither named nor made like an image",
-            );
+            self.skip_other(file);
         }
     }
 
+    /// Leaves out an image that no class folder holds.
     fn skip_outside(&mut self, file: FoundFile) {
+        if file.image_like {
+            self.skip(
+                file.name,
+                "outside_class_folders",
+                "not in a folder that names a class",
+            );
+        } else {
+            self.skip_other(file);
+        }
+    }
+
+    /// Leaves out a file that nobody would take for an image, such as a README.
+    fn skip_other(&mut self, file: FoundFile) {
         self.skip(
             file.name,
-            "outside_class_folders",
-            "not in a folder that names a class",
+            OTHER_FILE,
+            "neither named nor made like an image",
         );
     }
 
@@ -493,7 +506,7 @@ mod tests {
             ]
         );
         assert_eq!(layout.empty_folders, ["bird"]);
-        assert_eq!(layout.skipped[0].kind, "outside_class_folders");
+        assert_eq!(layout.skipped[0].kind, "other_file");
         assert!(layout.notes.is_empty());
     }
 

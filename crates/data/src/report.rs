@@ -6,6 +6,9 @@ use ferrotype_core::dataset::{ImageEntry, Split};
 use ferrotype_core::report::{BulkReport, Skipped};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::OTHER_FILE;
+use crate::walk::HIDDEN;
+
 /// Examples that are kept of each kind of finding.
 pub(crate) const EXAMPLES: usize = 10;
 
@@ -85,6 +88,13 @@ pub struct SkippedKind {
     pub count: u64,
     /// The first of them.
     pub examples: Vec<Skipped>,
+}
+
+impl SkippedKind {
+    /// Whether these files were never meant to be images: hidden ones, a README.
+    pub fn is_harmless(&self) -> bool {
+        [HIDDEN, OTHER_FILE].contains(&self.kind.as_str())
+    }
 }
 
 /// Findings of one kind: how many there are, and the first of them.

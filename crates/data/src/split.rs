@@ -206,7 +206,7 @@ fn groups_by_class(items: &[Item<'_>], splits: &[Split], seed: u64) -> BTreeMap<
             .push(Group { members, home, key });
     }
     for groups in classes.values_mut() {
-        groups.sort_by(|a, b| a.key.cmp(&b.key));
+        groups.sort_by_key(|group| group.key);
     }
     classes
 }

@@ -51,6 +51,9 @@ const IMAGE_SIGNATURES: [&[u8]; 7] = [
     b"BM",
 ];
 
+/// The kind of skipped files and folders that are hidden or clutter.
+pub(crate) const HIDDEN: &str = "hidden";
+
 /// Folders and files that systems and tools leave behind.
 const CLUTTER: [&str; 4] = ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"];
 
@@ -73,11 +76,7 @@ pub(crate) fn walk(root: &Path) -> Result<Tree, DataError> {
                     entries.skip_current_dir();
                 }
                 let name = relative_name(&real_root, entry.path());
-                tree.skip(
-                    name,
-                    "hidden",
-                    "hidden, or left behind by a system or a tool",
-                );
+                tree.skip(name, HIDDEN, "hidden, or left behind by a system or a tool");
             }
             Ok(entry) => tree.take(&real_root, &entry),
         }
@@ -235,7 +234,8 @@ pub(crate) fn relative_name(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
-fn escape(part: &OsStr) -> String {
+/// Text as a path or a part of one, printable: see [`relative_name`].
+pub(crate) fn escape(part: &OsStr) -> String {
     let mut text = String::with_capacity(part.len());
     for chunk in part.as_encoded_bytes().utf8_chunks() {
         for character in chunk.valid().chars() {

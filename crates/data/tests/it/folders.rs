@@ -6,6 +6,9 @@ use ferrotype_data::{DataError, DataErrorKind};
 
 use crate::support::{Fixture, png, skipped};
 
+/// Names and bytes of a layout's files.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 fn refusal(fixture: &Fixture, kind: DataErrorKind) -> DataError {
     let error = fixture.import().unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -35,7 +38,7 @@ fn datasets_of_boxes_are_refused_by_name() {
     let image = png(0, 0);
     let coco = br#"{"images": [], "annotations": [], "categories": []}"#;
     let voc = b"<annotation><size></size><object><bndbox></bndbox></object></annotation>";
-    let layouts: [(&str, &[(&str, &[u8])]); 4] = [
+    let layouts: [(&str, Files<'_>); 4] = [
         (
             "COCO",
             &[

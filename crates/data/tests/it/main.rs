@@ -1,5 +1,7 @@
 //! Imports of whole folders into a real store.
 
+#![allow(clippy::unwrap_used)]
+
 mod folders;
 mod given_splits;
 mod nasty;

@@ -32,7 +32,7 @@ fn real_sets_are_imported_with_the_counts_of_their_readmes() {
         let bad = outcome
             .skipped
             .iter()
-            .find(|skipped| skipped.kind != "outside_class_folders");
+            .find(|skipped| skipped.kind != "other_file");
         assert!(bad.is_none(), "{name}: {bad:?}");
         let [in_train, in_val, in_test] = split_counts(&manifest);
         let share = in_val as f64 / (in_train + in_val) as f64;

@@ -235,7 +235,7 @@ fn the_summary_tells_what_the_import_found() {
     fixture.paint("", 20);
     fixture.write("a/notes.txt", b"not an image");
     let outcome = fixture.import().unwrap();
-    assert_eq!(skipped(&outcome), [("not_an_image", 1)]);
+    assert_eq!(skipped(&outcome), [("other_file", 1)]);
     let summary = summary(&fixture.store, &outcome.version).unwrap();
     assert_eq!(summary.dataset, "set@v1");
     assert_eq!(
