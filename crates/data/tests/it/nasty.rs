@@ -7,6 +7,10 @@ use ferrotype_data::{DataErrorKind, ImportRequest};
 
 use crate::support::{Fixture, shared_data, skipped, warns};
 
+/// What Git leaves of an image that LFS keeps and nobody has fetched.
+const LFS_POINTER: &[u8] =
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n";
+
 #[test]
 fn bad_files_are_skipped_each_with_its_reason_and_the_good_ones_imported() {
     let fixture = Fixture::new();
@@ -14,7 +18,7 @@ fn bad_files_are_skipped_each_with_its_reason_and_the_good_ones_imported() {
     for (name, bytes) in ferrotype_testkit::images::nasty() {
         fixture.write(format!("a/{name}"), &bytes);
     }
-    fixture.write("a/letter.doc.png", b"Dear all, this is no image.");
+    fixture.write("a/pointer.png", LFS_POINTER);
     fixture.write("b/.DS_Store", b"x");
     fixture.write("b/Thumbs.db", b"x");
     let outcome = fixture.import().unwrap();
@@ -57,7 +61,7 @@ fn a_file_above_the_size_limit_is_skipped_unread() {
 fn a_set_of_pointers_says_how_to_fetch_the_images() {
     let fixture = Fixture::new();
     for name in ["a/1.png", "a/2.png", "b/1.png"] {
-        fixture.write(name, &ferrotype_testkit::images::not_an_image());
+        fixture.write(name, LFS_POINTER);
     }
     let error = fixture.import().unwrap_err();
     assert_eq!(error.kind(), DataErrorKind::NoImages);
