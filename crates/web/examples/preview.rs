@@ -1,5 +1,6 @@
-//! Serves the pages on a store filled with samples, to look at while working on them:
-//! `cargo run -p ferrotype-web --example preview`, then open the address it prints.
+//! Serves the pages to look at while working on them, on a store filled with samples or on the
+//! project folder that is given:
+//! `cargo run -p ferrotype-web --example preview [PROJECT]`, then open the address it prints.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -10,19 +11,27 @@ mod sample;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use ferrotype_store::{RunStatus, SystemClock};
+use ferrotype_store::{RunStatus, Store, SystemClock};
 use ferrotype_web::ServeOptions;
 
 #[tokio::main]
 async fn main() {
+    if let Some(project) = std::env::args_os().nth(1) {
+        let store = sample::empty_store(project.as_ref()).await;
+        return serve(store).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let sample = sample::fill(folder.path()).await;
-    let store = sample.store.clone();
-    let going = sample::add_run(&store, &sample.dataset, "going", RunStatus::Running).await;
-    let _lock = store.lock_run(going).unwrap();
+    let going = RunStatus::Running;
+    let going = sample::add_run(&sample.store, &sample.dataset, "going", going).await;
+    // Without the lock the server takes the run for dead.
+    let _lock = sample.store.lock_run(going).unwrap();
+    serve(sample.store.clone()).await;
+}
+
+async fn serve(store: Store) {
     let listener = TcpListener::bind("127.0.0.1:8123").unwrap();
     println!("http://{}/", listener.local_addr().unwrap());
-    let mut options = ServeOptions::new(listener, store, Arc::new(SystemClock));
-    options.model = Some("colours@production".parse().unwrap());
+    let options = ServeOptions::new(listener, store, Arc::new(SystemClock));
     ferrotype_web::serve(options).await.unwrap();
 }

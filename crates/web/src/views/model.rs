@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrotype_core::manifest::ModelManifest;
 use ferrotype_inference::inspect;
-use ferrotype_store::{EvaluationSubject, Model, ModelVersion, Store};
+use ferrotype_store::{Evaluation, EvaluationSubject, Model, ModelVersion, Store, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -97,7 +97,7 @@ pub(crate) struct ModelVersionDetail {
     pub(crate) onnx: Option<OnnxFile>,
     /// The layers, if the ONNX file tells them.
     pub(crate) graph: Option<GraphView>,
-    /// Its evaluations, newest first.
+    /// Its evaluations, newest first; those of its run when it has none of its own.
     pub(crate) evaluations: Vec<EvaluationView>,
 }
 
@@ -200,8 +200,7 @@ impl ModelDetail {
 
 impl ModelVersionDetail {
     async fn load(state: &AppState, version: ModelVersion) -> Result<Self, ApiError> {
-        let subject = EvaluationSubject::ModelVersion(version.id);
-        let evaluations = state.store.evaluations(subject).await?;
+        let evaluations = evaluations(&state.store, &version).await?;
         let summary = ModelVersionSummary::new(state, &version);
         let manifest = version.manifest.clone();
         let store = state.store.clone();
@@ -218,6 +217,17 @@ impl ModelVersionDetail {
             graph: graph.flatten(),
             evaluations: evaluations.iter().map(EvaluationView::new).collect(),
         })
+    }
+}
+
+/// The version's own evaluations; those of the run that trained it when there are none, for it
+/// has the same weights.
+async fn evaluations(store: &Store, version: &ModelVersion) -> Result<Vec<Evaluation>, StoreError> {
+    let own = EvaluationSubject::ModelVersion(version.id);
+    let found = store.evaluations(own).await?;
+    match version.run {
+        Some(run) if found.is_empty() => store.evaluations(EvaluationSubject::Run(run)).await,
+        _ => Ok(found),
     }
 }
 

@@ -4,6 +4,11 @@
 const POINTS = 600;
 const INTERVAL_MS = 2000;
 const HEIGHT = 240;
+const SMOOTHING = 0.9;
+// More points than this are thinned out to the eye and get a trend.
+const NOISY_POINTS = 60;
+// No more points than this are marked one by one.
+const MARKED_POINTS = 40;
 
 const root = document.getElementById("charts");
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -32,15 +37,33 @@ function steps(value) {
   return value >= 10000 ? `${(value / 1000).toFixed(0)}k` : String(value);
 }
 
+// Many noisy points: the exponential moving average (corrected for its start) shows the trend.
+function smoothed(values) {
+  let sum = 0;
+  let weight = 0;
+  return values.map((value) => {
+    if (value === null || value === undefined) return null;
+    sum = sum * SMOOTHING + value * (1 - SMOOTHING);
+    weight = weight * SMOOTHING + (1 - SMOOTHING);
+    return sum / weight;
+  });
+}
+
 // A line needs two points; a single one is drawn as a dot.
 function seriesOptions(series, count) {
+  const noisy = count > NOISY_POINTS && !series.validation;
   return {
     label: series.label,
     stroke: colour(series.validation ? "--accent" : "--iron"),
-    width: series.validation ? 2 : 1.5,
+    width: noisy ? 1 : 2,
+    alpha: noisy ? 0.35 : 1,
     spanGaps: true,
-    points: { show: count <= 40, size: 5, fill: colour("--surface") },
+    points: { show: count <= MARKED_POINTS, size: 5, fill: colour("--surface") },
   };
+}
+
+function trendOptions() {
+  return { label: "trend", stroke: colour("--iron"), width: 2, spanGaps: true, points: { show: false } };
 }
 
 function axis(format, size) {
@@ -71,6 +94,13 @@ class Chart {
     this.outputs = [...card.querySelectorAll("output")];
     this.plot = null;
     this.data = [];
+    this.counts = [];
+  }
+
+  // The series that get a trend, by number.
+  noisy() {
+    return this.series.flatMap((series, number) =>
+      (!series.validation && this.counts[number] > NOISY_POINTS ? [number] : []));
   }
 
   keys() {
@@ -79,19 +109,21 @@ class Chart {
 
   update(histories) {
     const found = this.series.map((series) => histories.get(series.key) ?? { steps: [], values: [] });
-    this.data = uPlot.join(found.map((history) => [history.steps, history.values]));
-    const filled = found.some((history) => history.steps.length > 0);
+    const lines = found.map((history) => [history.steps, history.values]);
+    this.counts = found.map((history) => history.steps.length);
+    const trends = this.noisy().map((number) => [lines[number][0], smoothed(lines[number][1])]);
+    this.data = uPlot.join([...lines, ...trends]);
+    const filled = this.counts.some((count) => count > 0);
     const empty = this.place.querySelector(".chart-empty");
     if (empty) empty.hidden = filled;
     if (!filled) return;
-    if (this.plot) this.plot.setData(this.data);
+    if (this.plot && this.plot.series.length === this.data.length) this.plot.setData(this.data);
     else this.draw();
     this.tell(null);
   }
 
   draw() {
     this.plot?.destroy();
-    const count = this.data[0].length;
     this.plot = new uPlot(
       {
         width: this.place.clientWidth,
@@ -99,7 +131,11 @@ class Chart {
         padding: [8, 18, 0, 0],
         scales: { x: { time: false }, y: { range: yRange(this.kind) } },
         axes: [axis(steps, 28), axis(axisFormatter(this.kind), 54)],
-        series: [{ label: "step" }, ...this.series.map((series) => seriesOptions(series, count))],
+        series: [
+          { label: "step" },
+          ...this.series.map((series, number) => seriesOptions(series, this.counts[number])),
+          ...this.noisy().map(trendOptions),
+        ],
         cursor: { points: { size: 7 }, y: false, drag: { x: true, y: false } },
         hooks: { setCursor: [(plot) => this.tell(plot.cursor.idx)] },
       },
