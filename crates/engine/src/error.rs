@@ -39,13 +39,21 @@ pub enum EngineErrorKind {
 
 /// An error of the engine, with what to do next.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", place(message, path.as_deref()))]
 pub struct EngineError {
     kind: EngineErrorKind,
     message: String,
     hint: Option<String>,
     path: Option<PathBuf>,
     source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The file in brackets, unless the message names it already.
+fn place(message: &str, path: Option<&Path>) -> String {
+    match path.map(|path| path.display().to_string()) {
+        Some(path) if !message.contains(&path) => format!(" (`{path}`)"),
+        _ => String::new(),
+    }
 }
 
 impl EngineError {

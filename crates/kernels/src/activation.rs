@@ -1,9 +1,9 @@
 //! Element-wise functions and their derivatives.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::CHUNK;
+use crate::vectorized::vectorized;
 
 /// An element-wise function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,9 @@ pub enum Activation {
 impl Activation {
     /// Replaces each `x` by the function of it.
     pub fn forward(self, values: &mut [f32]) {
-        each(values, |values| match self {
-            Self::Relu => apply(values, |x| x.max(0.0)),
-            Self::Silu => apply(values, |x| x * sigmoid(x)),
-            Self::HardSwish => apply(values, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
-            Self::Sigmoid => apply(values, sigmoid),
-        });
+        values
+            .par_chunks_mut(CHUNK)
+            .for_each(|values| forward_piece(self, values));
     }
 
     /// Multiplies each number of `gradient` by the derivative at `x`, the function's input.
@@ -34,13 +31,30 @@ impl Activation {
     /// # Panics
     /// The lengths differ.
     pub fn backward(self, gradient: &mut [f32], input: &[f32]) {
-        each_pair(gradient, input, |gradient, input| match self {
-            Self::Relu => scale(gradient, input, |x| f32::from(u8::from(x > 0.0))),
-            Self::Silu => scale(gradient, input, |x| {
+        each_pair(gradient, input, |gradient, input| {
+            backward_piece(self, gradient, input);
+        });
+    }
+}
+
+vectorized! {
+    fn forward_piece(activation: Activation, values: &mut [f32]) {
+        match activation {
+            Activation::Relu => apply(values, |x| if x < 0.0 { 0.0 } else { x }),
+            Activation::Silu => apply(values, |x| x * sigmoid(x)),
+            Activation::HardSwish => apply(values, |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Activation::Sigmoid => apply(values, sigmoid),
+        }
+    }
+
+    fn backward_piece(activation: Activation, gradient: &mut [f32], input: &[f32]) {
+        match activation {
+            Activation::Relu => scale(gradient, input, |x| if x > 0.0 { 1.0 } else { 0.0 }),
+            Activation::Silu => scale(gradient, input, |x| {
                 let s = sigmoid(x);
                 s * (1.0 + x * (1.0 - s))
             }),
-            Self::HardSwish => scale(gradient, input, |x| {
+            Activation::HardSwish => scale(gradient, input, |x| {
                 if x <= -3.0 {
                     0.0
                 } else if x < 3.0 {
@@ -49,14 +63,43 @@ impl Activation {
                     1.0
                 }
             }),
-            Self::Sigmoid => scale(gradient, input, |x| {
+            Activation::Sigmoid => scale(gradient, input, |x| {
                 let s = sigmoid(x);
                 s * (1.0 - s)
             }),
-        });
+        }
+    }
+
+    fn add_piece(target: &mut [f32], source: &[f32]) {
+        for (target, source) in target.iter_mut().zip(source) {
+            *target += source;
+        }
+    }
+
+    fn multiply_piece(target: &mut [f32], source: &[f32]) {
+        for (target, source) in target.iter_mut().zip(source) {
+            *target *= source;
+        }
+    }
+
+    fn add_to_rows_piece(rows: &mut [f32], bias: &[f32]) {
+        for row in rows.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value += bias;
+            }
+        }
+    }
+
+    fn column_sums_piece(rows: &[f32], sums: &mut [f32]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
     }
 }
 
+#[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -80,11 +123,7 @@ fn scale(gradient: &mut [f32], input: &[f32], derivative: impl Fn(f32) -> f32) {
 /// # Panics
 /// The lengths differ.
 pub fn add(target: &mut [f32], source: &[f32]) {
-    each_pair(target, source, |target, source| {
-        for (target, source) in target.iter_mut().zip(source) {
-            *target += source;
-        }
-    });
+    each_pair(target, source, add_piece);
 }
 
 /// `target ·= source`
@@ -92,11 +131,7 @@ pub fn add(target: &mut [f32], source: &[f32]) {
 /// # Panics
 /// The lengths differ.
 pub fn multiply(target: &mut [f32], source: &[f32]) {
-    each_pair(target, source, |target, source| {
-        for (target, source) in target.iter_mut().zip(source) {
-            *target *= source;
-        }
-    });
+    each_pair(target, source, multiply_piece);
 }
 
 /// Adds `bias` to each row of `rows`.
@@ -110,15 +145,7 @@ pub fn add_to_rows(rows: &mut [f32], bias: &[f32]) {
     }
     let rows_at_once = (CHUNK / bias.len()).max(1);
     rows.par_chunks_mut(rows_at_once * bias.len())
-        .for_each(|rows| {
-            Arch::new().dispatch(|| {
-                for row in rows.chunks_exact_mut(bias.len()) {
-                    for (value, bias) in row.iter_mut().zip(bias) {
-                        *value += bias;
-                    }
-                }
-            });
-        });
+        .for_each(|rows| add_to_rows_piece(rows, bias));
 }
 
 /// The sum of each of the `columns` columns of `rows`.
@@ -128,20 +155,8 @@ pub fn add_to_rows(rows: &mut [f32], bias: &[f32]) {
 pub fn column_sums(rows: &[f32], columns: usize) -> Vec<f32> {
     assert_eq!(rows.len() % columns, 0, "not whole rows");
     let mut sums = vec![0.0; columns];
-    Arch::new().dispatch(|| {
-        for row in rows.chunks_exact(columns) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
-    });
+    column_sums_piece(rows, &mut sums);
     sums
-}
-
-fn each(values: &mut [f32], work: impl Fn(&mut [f32]) + Sync) {
-    values
-        .par_chunks_mut(CHUNK)
-        .for_each(|values| Arch::new().dispatch(|| work(values)));
 }
 
 fn each_pair(target: &mut [f32], source: &[f32], work: impl Fn(&mut [f32], &[f32]) + Sync) {
@@ -149,7 +164,7 @@ fn each_pair(target: &mut [f32], source: &[f32], work: impl Fn(&mut [f32], &[f32
     target
         .par_chunks_mut(CHUNK)
         .zip(source.par_chunks(CHUNK))
-        .for_each(|(target, source)| Arch::new().dispatch(|| work(target, source)));
+        .for_each(|(target, source)| work(target, source));
 }
 
 #[cfg(test)]

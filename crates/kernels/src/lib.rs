@@ -15,6 +15,7 @@ pub mod normalization;
 pub mod pooling;
 pub mod product;
 mod scratch;
+mod vectorized;
 
 /// Elements that one thread takes at a time in element-wise loops.
 pub(crate) const CHUNK: usize = 16 * 1024;

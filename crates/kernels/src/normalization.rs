@@ -1,10 +1,10 @@
 //! Batch normalisation over channels (Ioffe & Szegedy 2015, arXiv:1502.03167), with the
 //! rectifier that usually follows fused in.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::CHUNK;
+use crate::vectorized::vectorized;
 
 /// Mean and biased variance of each channel over a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,7 @@ pub fn statistics(input: &[f32], channels: usize) -> Statistics {
     assert_eq!(input.len() % channels, 0, "not whole rows");
     let pieces: Vec<Moments> = input
         .par_chunks(piece_len(channels))
-        .map(|piece| Arch::new().dispatch(|| Moments::of(piece, channels)))
+        .map(|piece| Moments::of(piece, channels))
         .collect();
     let mut mean = Vec::with_capacity(channels);
     let mut variance = Vec::with_capacity(channels);
@@ -69,27 +69,85 @@ struct Moments {
 }
 
 impl Moments {
-    #[inline(always)]
     fn of(piece: &[f32], channels: usize) -> Self {
-        let rows = piece.len() / channels;
-        let mut mean = vec![0.0; channels];
+        let mut moments = Self {
+            rows: piece.len() / channels,
+            mean: vec![0.0; channels],
+            squares: vec![0.0; channels],
+        };
+        measure(piece, &mut moments.mean, &mut moments.squares);
+        moments
+    }
+}
+
+vectorized! {
+    /// Mean and sum of squared distances from it of each column of `piece`.
+    fn measure(piece: &[f32], mean: &mut [f32], squares: &mut [f32]) {
+        let channels = mean.len();
         for row in piece.chunks_exact(channels) {
             for (sum, value) in mean.iter_mut().zip(row) {
                 *sum += value;
             }
         }
-        let share = 1.0 / rows as f32;
+        let share = channels as f32 / piece.len() as f32;
         mean.iter_mut().for_each(|sum| *sum *= share);
-        let mut squares = vec![0.0; channels];
         for row in piece.chunks_exact(channels) {
-            for ((sum, value), mean) in squares.iter_mut().zip(row).zip(&mean) {
+            for ((sum, value), mean) in squares.iter_mut().zip(row).zip(&*mean) {
                 *sum += (value - mean) * (value - mean);
             }
         }
-        Self {
-            rows,
-            mean,
-            squares,
+    }
+
+    /// `output ← max((input − mean) · scale + bias, floor)` by columns.
+    fn normalize(
+        columns: [&[f32]; 3],
+        floor: f32,
+        input: &[f32],
+        output: &mut [f32],
+    ) {
+        let channels = columns[0].len();
+        let [mean, scale, bias] = columns.map(|column| &column[..channels]);
+        for (output, input) in output.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
+            for channel in 0..channels {
+                let value = (input[channel] - mean[channel]) * scale[channel] + bias[channel];
+                // Written so that a NaN stays one.
+                output[channel] = if value < floor { floor } else { value };
+            }
+        }
+    }
+
+    /// Sums of `dy · x̂` and of `dy` by columns.
+    fn sum_gradients(columns: [&[f32]; 2], input: &[f32], gradient: &[f32], sums: [&mut [f32]; 2]) {
+        let channels = columns[0].len();
+        let [mean, inverse] = columns.map(|column| &column[..channels]);
+        let [weight, bias] = sums.map(|sum| &mut sum[..channels]);
+        for (gradient, input) in gradient.chunks_exact(channels).zip(input.chunks_exact(channels)) {
+            for channel in 0..channels {
+                let normal = (input[channel] - mean[channel]) * inverse[channel];
+                weight[channel] += gradient[channel] * normal;
+                bias[channel] += gradient[channel];
+            }
+        }
+    }
+
+    /// `dx ← scale · (dy − mean(dy) − x̂ · mean(dy · x̂))` by columns; the columns are mean,
+    /// inverse deviation, scale, mean of `dy`, mean of `dy · x̂`.
+    fn input_gradient(columns: [&[f32]; 5], input: &[f32], gradient: &mut [f32]) {
+        let channels = columns[0].len();
+        let [mean, inverse, scale, mean_dy, mean_dy_x] = columns.map(|column| &column[..channels]);
+        for (gradient, input) in gradient.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
+            for channel in 0..channels {
+                let normal = (input[channel] - mean[channel]) * inverse[channel];
+                let centred = gradient[channel] - mean_dy[channel];
+                gradient[channel] = scale[channel] * (centred - normal * mean_dy_x[channel]);
+            }
+        }
+    }
+
+    /// Keeps the gradient where the rectifier let its input through.
+    fn mask(gradient: &mut [f32], output: &[f32]) {
+        for (gradient, output) in gradient.iter_mut().zip(output) {
+            *gradient = if *output > 0.0 { *gradient } else { 0.0 };
         }
     }
 }
@@ -130,6 +188,14 @@ pub struct Normalization<'a> {
     pub rectifier: Rectifier,
 }
 
+impl Normalization<'_> {
+    /// Weight over deviation.
+    fn scale(&self) -> Vec<f32> {
+        let factors = self.inverse_deviation.iter();
+        factors.zip(self.weight).map(|(d, w)| d * w).collect()
+    }
+}
+
 /// `output ← (input − mean) / deviation · weight + bias`, rectified if so asked.
 ///
 /// # Panics
@@ -147,25 +213,11 @@ pub fn forward(normalization: &Normalization<'_>, input: &[f32], output: &mut [f
         Rectifier::Absent => f32::NEG_INFINITY,
         Rectifier::Fused => 0.0,
     };
-    let (mean, bias) = (normalization.mean, normalization.bias);
+    let columns = [normalization.mean, &scale, normalization.bias];
     output
         .par_chunks_mut(piece_len(channels))
         .zip(input.par_chunks(piece_len(channels)))
-        .for_each(|(output, input)| {
-            Arch::new().dispatch(|| {
-                for (output, input) in output
-                    .chunks_exact_mut(channels)
-                    .zip(input.chunks_exact(channels))
-                {
-                    for channel in 0..channels {
-                        let centred = input[channel] - mean[channel];
-                        let value = centred * scale[channel] + bias[channel];
-                        // Written so that a NaN stays one.
-                        output[channel] = if value < floor { floor } else { value };
-                    }
-                }
-            });
-        });
+        .for_each(|(output, input)| normalize(columns, floor, input, output));
 }
 
 /// The gradients of [`forward`] with the statistics of `input` itself. `gradient` is that of the
@@ -185,53 +237,31 @@ pub fn backward(
     assert_eq!(output.len(), gradient.len(), "lengths differ");
     assert_eq!(input.len() % channels, 0, "not whole rows");
     if normalization.rectifier == Rectifier::Fused {
-        mask(gradient, output);
+        gradient
+            .par_chunks_mut(CHUNK)
+            .zip(output.par_chunks(CHUNK))
+            .for_each(|(gradient, output)| mask(gradient, output));
     }
     let sums = gradient_sums(normalization, input, gradient);
     let rows = (input.len() / channels) as f64;
     let mean_of = |sum: &Vec<f64>| -> Vec<f32> { sum.iter().map(|s| (s / rows) as f32).collect() };
     let (mean_dy, mean_dy_x) = (mean_of(&sums.bias), mean_of(&sums.weight));
-    let factors = normalization.inverse_deviation.iter();
-    let scale: Vec<f32> = factors
-        .zip(normalization.weight)
-        .map(|(d, w)| d * w)
-        .collect();
-    let (mean, inverse) = (normalization.mean, normalization.inverse_deviation);
+    let scale = normalization.scale();
+    let columns = [
+        normalization.mean,
+        normalization.inverse_deviation,
+        &scale,
+        &mean_dy,
+        &mean_dy_x,
+    ];
     gradient
         .par_chunks_mut(piece_len(channels))
         .zip(input.par_chunks(piece_len(channels)))
-        .for_each(|(gradient, input)| {
-            Arch::new().dispatch(|| {
-                for (gradient, input) in gradient
-                    .chunks_exact_mut(channels)
-                    .zip(input.chunks_exact(channels))
-                {
-                    for channel in 0..channels {
-                        let normal = (input[channel] - mean[channel]) * inverse[channel];
-                        let centred = gradient[channel] - mean_dy[channel];
-                        gradient[channel] =
-                            scale[channel] * (centred - normal * mean_dy_x[channel]);
-                    }
-                }
-            });
-        });
+        .for_each(|(gradient, input)| input_gradient(columns, input, gradient));
     AffineGradients {
         weight: sums.weight.iter().map(|sum| *sum as f32).collect(),
         bias: sums.bias.iter().map(|sum| *sum as f32).collect(),
     }
-}
-
-fn mask(gradient: &mut [f32], output: &[f32]) {
-    gradient
-        .par_chunks_mut(CHUNK)
-        .zip(output.par_chunks(CHUNK))
-        .for_each(|(gradient, output)| {
-            Arch::new().dispatch(|| {
-                for (gradient, output) in gradient.iter_mut().zip(output) {
-                    *gradient = if *output > 0.0 { *gradient } else { 0.0 };
-                }
-            });
-        });
 }
 
 struct GradientSums {
@@ -247,35 +277,22 @@ fn gradient_sums(
     gradient: &[f32],
 ) -> GradientSums {
     let channels = normalization.mean.len();
-    let (mean, inverse) = (normalization.mean, normalization.inverse_deviation);
+    let columns = [normalization.mean, normalization.inverse_deviation];
     let pieces: Vec<[Vec<f32>; 2]> = gradient
         .par_chunks(piece_len(channels))
         .zip(input.par_chunks(piece_len(channels)))
         .map(|(gradient, input)| {
             let mut sums = [vec![0.0; channels], vec![0.0; channels]];
-            Arch::new().dispatch(|| {
-                let [weight, bias] = &mut sums;
-                for (gradient, input) in gradient
-                    .chunks_exact(channels)
-                    .zip(input.chunks_exact(channels))
-                {
-                    for channel in 0..channels {
-                        let normal = (input[channel] - mean[channel]) * inverse[channel];
-                        weight[channel] += gradient[channel] * normal;
-                        bias[channel] += gradient[channel];
-                    }
-                }
-            });
+            let [weight, bias] = &mut sums;
+            sum_gradients(columns, input, gradient, [weight, bias]);
             sums
         })
         .collect();
     let total = |which: usize| -> Vec<f64> {
         (0..channels)
             .map(|channel| {
-                pieces
-                    .iter()
-                    .map(|piece| f64::from(piece[which][channel]))
-                    .sum()
+                let sums = pieces.iter().map(|piece| f64::from(piece[which][channel]));
+                sums.sum()
             })
             .collect()
     };

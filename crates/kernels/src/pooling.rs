@@ -1,7 +1,8 @@
 //! Pooling over windows of pixels and over whole images.
 
-use pulp::Arch;
 use rayon::prelude::*;
+
+use crate::vectorized::vectorized;
 
 /// Shape of a pooling layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,30 +76,77 @@ pub fn max_forward(pooling: &Pooling, input: &[f32], output: &mut [f32], winners
         .zip(winners.par_chunks_mut(pooling.output_len()))
         .zip(input.par_chunks(pooling.input_len()))
         .for_each(|((output, winners), input)| {
-            Arch::new().dispatch(|| max_image(pooling, input, output, winners));
+            max_image(pooling, input, output, winners);
         });
 }
 
-#[inline(always)]
-fn max_image(pooling: &Pooling, input: &[f32], output: &mut [f32], winners: &mut [u32]) {
-    let channels = pooling.channels;
-    let mut previous = usize::MAX;
-    pooling.for_each_tap(|out_pixel, pixel| {
-        let output = &mut output[out_pixel * channels..][..channels];
-        let winners = &mut winners[out_pixel * channels..][..channels];
-        let input = &input[pixel * channels..][..channels];
-        if out_pixel != previous {
-            previous = out_pixel;
-            output.copy_from_slice(input);
-            winners.fill(pixel as u32);
-            return;
+vectorized! {
+    fn max_image(pooling: &Pooling, input: &[f32], output: &mut [f32], winners: &mut [u32]) {
+        let channels = pooling.channels;
+        let mut previous = usize::MAX;
+        pooling.for_each_tap(
+            |out_pixel, pixel| {
+                let output = &mut output[out_pixel * channels..][..channels];
+                let winners = &mut winners[out_pixel * channels..][..channels];
+                let input = &input[pixel * channels..][..channels];
+                if out_pixel != previous {
+                    previous = out_pixel;
+                    output.copy_from_slice(input);
+                    winners.fill(pixel as u32);
+                    return;
+                }
+                for ((best, winner), value) in output.iter_mut().zip(winners).zip(input) {
+                    let wins = *value > *best || value.is_nan();
+                    *best = if wins { *value } else { *best };
+                    *winner = if wins { pixel as u32 } else { *winner };
+                }
+            },
+        );
+    }
+
+    fn average_image(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
+        let channels = pooling.channels;
+        let share = window_share(pooling);
+        output.fill(0.0);
+        pooling.for_each_tap(|out_pixel, pixel| {
+            let output = &mut output[out_pixel * channels..][..channels];
+            let input = &input[pixel * channels..][..channels];
+            for (sum, value) in output.iter_mut().zip(input) {
+                *sum += share * value;
+            }
+        });
+    }
+
+    fn average_image_backward(pooling: &Pooling, gradient: &[f32], target: &mut [f32]) {
+        let channels = pooling.channels;
+        let share = window_share(pooling);
+        target.fill(0.0);
+        pooling.for_each_tap(|out_pixel, pixel| {
+            let target = &mut target[pixel * channels..][..channels];
+            let gradient = &gradient[out_pixel * channels..][..channels];
+            for (sum, value) in target.iter_mut().zip(gradient) {
+                *sum += share * value;
+            }
+        });
+    }
+
+    fn global_average_image(input: &[f32], output: &mut [f32], share: f32) {
+        output.fill(0.0);
+        for pixel in input.chunks_exact(output.len()) {
+            for (sum, value) in output.iter_mut().zip(pixel) {
+                *sum += value;
+            }
         }
-        for ((best, winner), value) in output.iter_mut().zip(winners).zip(input) {
-            let wins = *value > *best || value.is_nan();
-            *best = if wins { *value } else { *best };
-            *winner = if wins { pixel as u32 } else { *winner };
+        output.iter_mut().for_each(|sum| *sum *= share);
+    }
+
+    fn global_average_image_backward(gradient: &[f32], target: &mut [f32], share: f32) {
+        for pixel in target.chunks_exact_mut(gradient.len()) {
+            for (target, gradient) in pixel.iter_mut().zip(gradient) {
+                *target = share * gradient;
+            }
         }
-    });
+    }
 }
 
 /// The gradient by the input of [`max_forward`]: each output's goes to the pixel that won.
@@ -137,23 +185,10 @@ pub fn max_backward(
 /// The lengths do not fit the shape.
 pub fn average_forward(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     pooling.assert_lengths(input.len(), output.len());
-    let channels = pooling.channels;
-    let share = window_share(pooling);
     output
         .par_chunks_mut(pooling.output_len())
         .zip(input.par_chunks(pooling.input_len()))
-        .for_each(|(output, input)| {
-            Arch::new().dispatch(|| {
-                output.fill(0.0);
-                pooling.for_each_tap(|out_pixel, pixel| {
-                    let output = &mut output[out_pixel * channels..][..channels];
-                    let input = &input[pixel * channels..][..channels];
-                    for (sum, value) in output.iter_mut().zip(input) {
-                        *sum += share * value;
-                    }
-                });
-            });
-        });
+        .for_each(|(output, input)| average_image(pooling, input, output));
 }
 
 /// The gradient by the input of [`average_forward`].
@@ -162,23 +197,10 @@ pub fn average_forward(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
 /// The lengths do not fit the shape.
 pub fn average_backward(pooling: &Pooling, output_gradient: &[f32], input_gradient: &mut [f32]) {
     pooling.assert_lengths(input_gradient.len(), output_gradient.len());
-    let channels = pooling.channels;
-    let share = window_share(pooling);
     input_gradient
         .par_chunks_mut(pooling.input_len())
         .zip(output_gradient.par_chunks(pooling.output_len()))
-        .for_each(|(target, gradient)| {
-            Arch::new().dispatch(|| {
-                target.fill(0.0);
-                pooling.for_each_tap(|out_pixel, pixel| {
-                    let target = &mut target[pixel * channels..][..channels];
-                    let gradient = &gradient[out_pixel * channels..][..channels];
-                    for (sum, value) in target.iter_mut().zip(gradient) {
-                        *sum += share * value;
-                    }
-                });
-            });
-        });
+        .for_each(|(target, gradient)| average_image_backward(pooling, gradient, target));
 }
 
 fn window_share(pooling: &Pooling) -> f32 {
@@ -195,17 +217,7 @@ pub fn global_average_forward(input: &[f32], channels: usize, pixels: usize, out
     output
         .par_chunks_mut(channels)
         .zip(input.par_chunks(channels * pixels))
-        .for_each(|(output, input)| {
-            Arch::new().dispatch(|| {
-                output.fill(0.0);
-                for pixel in input.chunks_exact(channels) {
-                    for (sum, value) in output.iter_mut().zip(pixel) {
-                        *sum += value;
-                    }
-                }
-                output.iter_mut().for_each(|sum| *sum *= share);
-            });
-        });
+        .for_each(|(output, input)| global_average_image(input, output, share));
 }
 
 /// The gradient by the input of [`global_average_forward`].
@@ -227,15 +239,7 @@ pub fn global_average_backward(
     input_gradient
         .par_chunks_mut(channels * pixels)
         .zip(output_gradient.par_chunks(channels))
-        .for_each(|(target, gradient)| {
-            Arch::new().dispatch(|| {
-                for pixel in target.chunks_exact_mut(channels) {
-                    for (target, gradient) in pixel.iter_mut().zip(gradient) {
-                        *target = share * gradient;
-                    }
-                }
-            });
-        });
+        .for_each(|(target, gradient)| global_average_image_backward(gradient, target, share));
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The engine as its callers see it.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod checkpoints;
 mod golden;

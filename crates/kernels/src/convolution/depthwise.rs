@@ -1,9 +1,9 @@
 //! Depth-wise convolution: each channel has a kernel of its own, so there is no product to make.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Convolution;
+use crate::vectorized::vectorized;
 
 impl Convolution {
     /// Calls `visit` with the tap and the input pixel (of the batch) of each number that goes
@@ -43,6 +43,65 @@ fn by_tap(shape: &Convolution, packed: &[f32]) -> Vec<f32> {
     result
 }
 
+vectorized! {
+    fn forward_rows(
+        shape: &Convolution,
+        input: &[f32],
+        weight: &[f32],
+        first: usize,
+        output: &mut [f32],
+    ) {
+        let channels = shape.in_channels;
+        for (row, output) in output.chunks_exact_mut(channels).enumerate() {
+            output.fill(0.0);
+            shape.for_each_tap(first + row, |tap, pixel| {
+                let input = &input[pixel * channels..][..channels];
+                let weight = &weight[tap * channels..][..channels];
+                for ((sum, input), weight) in output.iter_mut().zip(input).zip(weight) {
+                    *sum += input * weight;
+                }
+            });
+        }
+    }
+
+    fn weight_gradient_rows(
+        shape: &Convolution,
+        input: &[f32],
+        first: usize,
+        gradient: &[f32],
+        target: &mut [f32],
+    ) {
+        let channels = shape.in_channels;
+        for (row, gradient) in gradient.chunks_exact(channels).enumerate() {
+            shape.for_each_tap(first + row, |tap, pixel| {
+                let input = &input[pixel * channels..][..channels];
+                let target = &mut target[tap * channels..][..channels];
+                for ((sum, input), gradient) in target.iter_mut().zip(input).zip(gradient) {
+                    *sum += input * gradient;
+                }
+            });
+        }
+    }
+
+    fn input_gradient_images(
+        shape: &Convolution,
+        weight: &[f32],
+        gradient: &[f32],
+        target: &mut [f32],
+    ) {
+        let channels = shape.in_channels;
+        for (row, gradient) in gradient.chunks_exact(channels).enumerate() {
+            shape.for_each_tap(row, |tap, pixel| {
+                let target = &mut target[pixel * channels..][..channels];
+                let weight = &weight[tap * channels..][..channels];
+                for ((sum, weight), gradient) in target.iter_mut().zip(weight).zip(gradient) {
+                    *sum += weight * gradient;
+                }
+            });
+        }
+    }
+}
+
 pub(super) fn forward(shape: &Convolution, input: &[f32], packed: &[f32], output: &mut [f32]) {
     let channels = shape.in_channels;
     let weight = by_tap(shape, packed);
@@ -51,18 +110,7 @@ pub(super) fn forward(shape: &Convolution, input: &[f32], packed: &[f32], output
         .par_chunks_mut(rows_at_once * channels)
         .enumerate()
         .for_each(|(piece, output)| {
-            Arch::new().dispatch(|| {
-                for (row, output) in output.chunks_exact_mut(channels).enumerate() {
-                    output.fill(0.0);
-                    shape.for_each_tap(piece * rows_at_once + row, |tap, pixel| {
-                        let input = &input[pixel * channels..][..channels];
-                        let weight = &weight[tap * channels..][..channels];
-                        for ((sum, input), weight) in output.iter_mut().zip(input).zip(weight) {
-                            *sum += input * weight;
-                        }
-                    });
-                }
-            });
+            forward_rows(shape, input, &weight, piece * rows_at_once, output);
         });
 }
 
@@ -73,21 +121,10 @@ pub(super) fn backward_weight(
     first: usize,
     gradient: &[f32],
 ) -> Vec<f32> {
-    let channels = shape.in_channels;
-    let mut by_tap = vec![0.0; channels * shape.taps()];
-    Arch::new().dispatch(|| {
-        for (row, gradient) in gradient.chunks_exact(channels).enumerate() {
-            shape.for_each_tap(first + row, |tap, pixel| {
-                let input = &input[pixel * channels..][..channels];
-                let target = &mut by_tap[tap * channels..][..channels];
-                for ((sum, input), gradient) in target.iter_mut().zip(input).zip(gradient) {
-                    *sum += input * gradient;
-                }
-            });
-        }
-    });
+    let mut by_tap = vec![0.0; shape.in_channels * shape.taps()];
+    weight_gradient_rows(shape, input, first, gradient, &mut by_tap);
     let mut packed = vec![0.0; by_tap.len()];
-    crate::layout::transpose(&by_tap, shape.taps(), channels, &mut packed);
+    crate::layout::transpose(&by_tap, shape.taps(), shape.in_channels, &mut packed);
     packed
 }
 
@@ -98,18 +135,7 @@ pub(super) fn backward_input(
     gradient: &[f32],
     target: &mut [f32],
 ) {
-    let channels = shape.in_channels;
     let weight = by_tap(shape, packed);
     target.fill(0.0);
-    Arch::new().dispatch(|| {
-        for (row, gradient) in gradient.chunks_exact(channels).enumerate() {
-            shape.for_each_tap(row, |tap, pixel| {
-                let target = &mut target[pixel * channels..][..channels];
-                let weight = &weight[tap * channels..][..channels];
-                for ((sum, weight), gradient) in target.iter_mut().zip(weight).zip(gradient) {
-                    *sum += weight * gradient;
-                }
-            });
-        }
-    });
+    input_gradient_images(shape, &weight, gradient, target);
 }

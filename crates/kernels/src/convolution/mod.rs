@@ -47,6 +47,9 @@ pub struct WeightGradients {
 /// Numbers of gathered patches that are worked on at a time; they stay in the second-level cache.
 const PATCH_NUMBERS: usize = 96 * 1024;
 
+/// Numbers of gathered patches that a thread holds at most, unless one patch has more.
+const PATCH_NUMBERS_MAX: usize = 4 * 1024 * 1024;
+
 /// Numbers of partial weight gradients that all pieces together may take.
 const PARTIAL_NUMBERS: usize = 4 * 1024 * 1024;
 
@@ -87,9 +90,13 @@ impl Convolution {
         self.batch * self.out_pixels()
     }
 
-    /// Output pixels that are worked on at a time.
+    /// Output pixels that are worked on at a time: enough for a product to be efficient, few
+    /// enough for the cache, and for memory when a patch is absurdly large.
     fn rows_at_once(&self) -> usize {
-        (PATCH_NUMBERS / self.patch_len()).clamp(32, 2048)
+        let efficient = 32.min(PATCH_NUMBERS_MAX / self.patch_len());
+        (PATCH_NUMBERS / self.patch_len())
+            .max(efficient)
+            .clamp(1, 2048)
     }
 
     fn is_depthwise(&self) -> bool {

@@ -2,42 +2,72 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
-
 use super::Convolution;
+use crate::vectorized::vectorized;
 
-/// The part of a window's row that lies in the image.
-struct Span {
-    /// Taps of the kernel's row that lie in the image.
+/// The part of a window's rows that lies in the image.
+struct Columns {
+    /// Taps of a kernel's row that lie in the image.
     taps: Range<usize>,
-    /// The pixel under the first of them, an index into the batch's pixels.
-    pixel: usize,
+    /// The column under the first of them.
+    x: usize,
 }
 
-impl Convolution {
-    /// Where row `tap_y` of the window of output pixel `row` (of the batch) lies; none when it is
-    /// above or below the image.
-    fn span(&self, row: usize, tap_y: usize) -> Option<Span> {
-        let (image, within) = (row / self.out_pixels(), row % self.out_pixels());
-        let (out_y, out_x) = (within / self.output[1], within % self.output[1]);
-        let y = (out_y * self.stride[0] + tap_y * self.dilation[0])
-            .checked_sub(self.padding[0])
-            .filter(|y| *y < self.input[0])?;
+/// Walks over the output pixels of a batch, row by row.
+struct Cursor {
+    /// The first row of its image among the rows of the batch.
+    image_row: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Cursor {
+    fn at(shape: &Convolution, pixel: usize) -> Self {
+        let (image, within) = (pixel / shape.out_pixels(), pixel % shape.out_pixels());
+        Self {
+            image_row: image * shape.input[0],
+            y: within / shape.output[1],
+            x: within % shape.output[1],
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, shape: &Convolution) {
+        self.x += 1;
+        if self.x == shape.output[1] {
+            self.x = 0;
+            self.y += 1;
+        }
+        if self.y == shape.output[0] {
+            self.y = 0;
+            self.image_row += shape.input[0];
+        }
+    }
+
+    /// The row of the batch that row `tap` of the window lies over; none above or below the
+    /// image.
+    #[inline(always)]
+    fn row(&self, shape: &Convolution, tap: usize) -> Option<usize> {
+        (self.y * shape.stride[0] + tap * shape.dilation[0])
+            .checked_sub(shape.padding[0])
+            .filter(|y| *y < shape.input[0])
+            .map(|y| self.image_row + y)
+    }
+
+    /// The columns that the window lies over; none beside the image.
+    #[inline(always)]
+    fn columns(&self, shape: &Convolution) -> Option<Columns> {
         // Tap t lies over column `left + t · dilation − padding`.
-        let left = out_x * self.stride[1];
-        let (padding, dilation) = (self.padding[1], self.dilation[1]);
+        let left = self.x * shape.stride[1];
+        let (padding, dilation) = (shape.padding[1], shape.dilation[1]);
         let first = padding.saturating_sub(left).div_ceil(dilation);
-        let end = (self.input[1] + padding)
+        let end = (shape.input[1] + padding)
             .saturating_sub(left)
             .div_ceil(dilation)
-            .min(self.kernel[1]);
-        if first >= end {
-            return None;
-        }
-        let x = left + first * dilation - padding;
-        Some(Span {
+            .min(shape.kernel[1]);
+        (first < end).then(|| Columns {
             taps: first..end,
-            pixel: (image * self.input[0] + y) * self.input[1] + x,
+            x: left + first * dilation - padding,
         })
     }
 }
@@ -52,68 +82,68 @@ pub(super) fn gather(
     patches: &mut [f32],
 ) {
     let inputs = shape.group_inputs();
-    let line = shape.kernel[1] * inputs;
+    let line_len = shape.kernel[1] * inputs;
     let contiguous = shape.groups == 1 && shape.dilation[1] == 1;
-    for (row, patch) in patches.chunks_exact_mut(shape.patch_len()).enumerate() {
-        for (tap_y, line) in patch.chunks_exact_mut(line).enumerate() {
-            let Some(span) = shape.span(first + row, tap_y) else {
+    let mut cursor = Cursor::at(shape, first);
+    for patch in patches.chunks_exact_mut(shape.patch_len()) {
+        let columns = cursor.columns(shape);
+        for (tap_y, line) in patch.chunks_exact_mut(line_len).enumerate() {
+            let (Some(row), Some(Columns { taps, x })) = (cursor.row(shape, tap_y), &columns)
+            else {
                 line.fill(0.0);
                 continue;
             };
-            line[..span.taps.start * inputs].fill(0.0);
-            line[span.taps.end * inputs..].fill(0.0);
+            let pixel = row * shape.input[1] + x;
+            line[..taps.start * inputs].fill(0.0);
+            line[taps.end * inputs..].fill(0.0);
             if contiguous {
-                let source = &input[span.pixel * inputs..][..span.taps.len() * inputs];
-                line[span.taps.start * inputs..span.taps.end * inputs].copy_from_slice(source);
+                let source = &input[pixel * inputs..][..taps.len() * inputs];
+                line[taps.start * inputs..taps.end * inputs].copy_from_slice(source);
                 continue;
             }
-            for (step, tap) in span.taps.enumerate() {
-                let pixel = span.pixel + step * shape.dilation[1];
+            for (step, tap) in taps.clone().enumerate() {
+                let pixel = pixel + step * shape.dilation[1];
                 let source = &input[pixel * shape.in_channels + group * inputs..][..inputs];
                 line[tap * inputs..][..inputs].copy_from_slice(source);
             }
         }
+        cursor.advance(shape);
     }
 }
 
-/// Adds the rows of `patches` to the pixels that [`gather`] takes them from.
-pub(super) fn scatter(
-    shape: &Convolution,
-    patches: &[f32],
-    group: usize,
-    first: usize,
-    target: &mut [f32],
-) {
-    Arch::new().dispatch(|| scatter_rows(shape, patches, group, first, target));
-}
-
-#[inline(always)]
-fn scatter_rows(
-    shape: &Convolution,
-    patches: &[f32],
-    group: usize,
-    first: usize,
-    target: &mut [f32],
-) {
-    let inputs = shape.group_inputs();
-    let line = shape.kernel[1] * inputs;
-    let contiguous = shape.groups == 1 && shape.dilation[1] == 1;
-    for (row, patch) in patches.chunks_exact(shape.patch_len()).enumerate() {
-        for (tap_y, line) in patch.chunks_exact(line).enumerate() {
-            let Some(span) = shape.span(first + row, tap_y) else {
-                continue;
-            };
-            let taps = span.taps;
-            if contiguous {
-                let target = &mut target[span.pixel * inputs..][..taps.len() * inputs];
-                add(target, &line[taps.start * inputs..taps.end * inputs]);
-                continue;
+vectorized! {
+    /// Adds the rows of `patches` to the pixels that [`gather`] takes them from.
+    pub(super) fn scatter(
+        shape: &Convolution,
+        patches: &[f32],
+        group: usize,
+        first: usize,
+        target: &mut [f32],
+    ) {
+        let inputs = shape.group_inputs();
+        let line_len = shape.kernel[1] * inputs;
+        let contiguous = shape.groups == 1 && shape.dilation[1] == 1;
+        let mut cursor = Cursor::at(shape, first);
+        for patch in patches.chunks_exact(shape.patch_len()) {
+            if let Some(Columns { taps, x }) = cursor.columns(shape) {
+                for (tap_y, line) in patch.chunks_exact(line_len).enumerate() {
+                    let Some(row) = cursor.row(shape, tap_y) else {
+                        continue;
+                    };
+                    let pixel = row * shape.input[1] + x;
+                    if contiguous {
+                        let target = &mut target[pixel * inputs..][..taps.len() * inputs];
+                        add(target, &line[taps.start * inputs..taps.end * inputs]);
+                        continue;
+                    }
+                    for (step, tap) in taps.clone().enumerate() {
+                        let pixel = pixel + step * shape.dilation[1];
+                        let start = pixel * shape.in_channels + group * inputs;
+                        add(&mut target[start..][..inputs], &line[tap * inputs..][..inputs]);
+                    }
+                }
             }
-            for (step, tap) in taps.enumerate() {
-                let pixel = span.pixel + step * shape.dilation[1];
-                let target = &mut target[pixel * shape.in_channels + group * inputs..][..inputs];
-                add(target, &line[tap * inputs..][..inputs]);
-            }
+            cursor.advance(shape);
         }
     }
 }
