@@ -1,5 +1,6 @@
 //! How a command fails: one message with its causes, `hint:` lines, an exit code.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error for Failure {}
 
 /// Prints an error once, with its causes and hints, and answers with the exit code.
 pub(crate) fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
@@ -94,14 +95,31 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
 }
 
 /// The hints of one error of the chain, if it is one of ours.
-fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+fn hints_of(error: &(dyn Error + 'static)) -> Vec<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.hints.clone();
     }
-    if let Some(error) = error.downcast_ref::<ferrotype_core::config::ConfigError>() {
-        return error.hint().into_iter().collect();
-    }
-    Vec::new()
+    let found = [
+        hint_of(error, ferrotype_core::config::ConfigError::hint),
+        hint_of(error, ferrotype_core::graph::GraphError::hint),
+        hint_of(error, ferrotype_data::DataError::hint),
+        hint_of(error, ferrotype_engine::EngineError::hint),
+        hint_of(error, ferrotype_inference::InferenceError::hint),
+        hint_of(error, ferrotype_measure::MeasureError::hint),
+        hint_of(error, ferrotype_store::StoreError::hint),
+        hint_of(error, ferrotype_vision::decode::DecodeError::hint),
+        hint_of(error, ferrotype_vision::loader::SampleError::hint),
+        hint_of(error, ferrotype_web::WebError::hint),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// The hint of an error of type `E`.
+fn hint_of<E: Error + 'static>(
+    error: &(dyn Error + 'static),
+    hint: fn(&E) -> Option<String>,
+) -> Option<String> {
+    error.downcast_ref::<E>().and_then(hint)
 }
 
 #[cfg(test)]

@@ -82,6 +82,21 @@ pub struct StoreError {
     hint: Option<String>,
 }
 
+/// Names that are told when none is near to what was asked for.
+const NAMES_TOLD: usize = 5;
+
+/// Some of the names that there are.
+fn there_is(known: Vec<&str>) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in known {
+        let name = format!("`{name}`");
+        if !names.contains(&name) && names.len() < NAMES_TOLD {
+            names.push(name);
+        }
+    }
+    format!("there is {}", names.join(", "))
+}
+
 impl StoreError {
     pub(crate) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self {
@@ -102,9 +117,11 @@ impl StoreError {
             StoreErrorKind::NotFound,
             format!("there is no {noun} `{text}`"),
         );
-        match ferrotype_core::name::nearest(text, known) {
+        let known: Vec<&str> = known.into_iter().collect();
+        match ferrotype_core::name::nearest(text, known.iter().copied()) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-            None => error,
+            None if known.is_empty() => error,
+            None => error.with_hint(there_is(known)),
         }
     }
 

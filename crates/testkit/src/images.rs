@@ -87,7 +87,7 @@ pub fn bomb_png() -> Vec<u8> {
 
 /// Text with the name of an image.
 pub fn not_an_image() -> Vec<u8> {
-    b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec()
+    b"these are words, and no image whatever the name says\n".to_vec()
 }
 
 /// Every nasty file: its name and its bytes.

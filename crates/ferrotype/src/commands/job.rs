@@ -76,7 +76,7 @@ fn list(context: &Context, store: &Store, json: bool, limit: u32) -> anyhow::Res
         return context.printer().json(&jobs);
     }
     if jobs.is_empty() {
-        context.printer().status("No jobs yet.");
+        context.printer().status("no jobs yet: a training is one");
         return Ok(());
     }
     let now = context.now();

@@ -95,7 +95,7 @@ fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     }
     if models.is_empty() {
         context.printer().status(
-            "No models yet. `ferrotype train --register NAME` or `ferrotype models import FILE.onnx` makes one.",
+            "no models yet: `ferrotype train --register NAME` or `ferrotype models import FILE.onnx` makes one",
         );
         return Ok(());
     }

@@ -110,7 +110,7 @@ fn list(
     if runs.is_empty() {
         context
             .printer()
-            .status("No runs yet. `ferrotype train --data PATH` makes one.");
+            .status("no runs yet: `ferrotype train --data PATH` makes one");
         return Ok(());
     }
     let now = context.now();

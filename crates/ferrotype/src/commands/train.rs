@@ -91,9 +91,7 @@ fn begin(
         register: arguments.register.clone(),
         alias: None,
     };
-    let claimed = training::begin(context, store, &plan, &composed, name, &order)?;
-    announce(context, store, &claimed, &plan)?;
-    Ok(claimed)
+    training::begin(context, store, &plan, &composed, name, &order)
 }
 
 /// The configuration with its dataset version pinned, so that it replays the same run later.
@@ -107,32 +105,6 @@ fn plan(
     let pinned = format!("data.dataset={}", plan.dataset.reference());
     let composed = config_files::compose(context, &[overrides, &[pinned]].concat())?;
     Ok((composed, plan))
-}
-
-fn announce(
-    context: &Context,
-    store: &Store,
-    claimed: &ClaimedJob,
-    plan: &Plan,
-) -> anyhow::Result<()> {
-    let Some(id) = claimed.job.run else {
-        return Ok(());
-    };
-    let run = context.wait(store.run(id))?;
-    let layers = plan.graph.check(plan.dataset.classes.len())?;
-    let parameters = layers.iter().map(|layer| layer.parameters).sum();
-    context.printer().step(
-        "Training",
-        format!(
-            "{} ({}, {} parameters) on {} ({})",
-            run.name,
-            plan.config.model.name,
-            text::count(parameters),
-            plan.dataset.reference(),
-            text::plural(plan.dataset.image_count, "image"),
-        ),
-    );
-    Ok(())
 }
 
 fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Result<()> {

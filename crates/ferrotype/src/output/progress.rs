@@ -44,6 +44,7 @@ impl Progress {
         let message = message.into();
         if let Some(since) = self.plain_since
             && since.elapsed() >= PLAIN_INTERVAL
+            && position < length
         {
             self.plain_since = Some(Instant::now());
             let separator = if message.is_empty() { "" } else { ": " };

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::text;
 use observer::{Observer, Watch};
 pub(crate) use plan::Plan;
 use run_log::RunLog;
@@ -72,6 +73,18 @@ pub(crate) fn begin(
         git_commit: environment::git_commit(context.project().root()),
         environment_json: environment::describe(&plan.config).to_string(),
     }))?;
+    let parameters = plan.layers.iter().map(|layer| layer.parameters).sum();
+    context.printer().step(
+        "Training",
+        format!(
+            "{}: {} with {} parameters on {} ({})",
+            run.name,
+            plan.config.model.name,
+            text::count(parameters),
+            plan.dataset.reference(),
+            text::plural(plan.dataset.image_count, "image"),
+        ),
+    );
     claim_new(context, store, run.id, job)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferrotype_core::config::schema::DataConfig;
 use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
 use ferrotype_core::dataset::Split;
-use ferrotype_core::graph::Graph;
+use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
 use ferrotype_core::name::Reference;
 use ferrotype_data::{StoreSource, load_manifest};
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) dataset: DatasetVersion,
     /// The network.
     pub(crate) graph: Graph,
+    /// What each of its layers gives.
+    pub(crate) layers: Vec<LayerInfo>,
     /// From an image to the network's input.
     pub(crate) preprocessing: Preprocessing,
 }
@@ -60,11 +62,12 @@ impl Plan {
         let side = config.data.image_size as usize;
         let classes = dataset.classes.len();
         let graph = Graph::from_config(&config.model, [CHANNELS, side, side], classes)?;
-        graph.check(classes)?;
+        let layers = graph.check(classes)?;
         Ok(Self {
             config,
             dataset,
             graph,
+            layers,
             preprocessing,
         })
     }

@@ -108,7 +108,12 @@ fn a_registered_onnx_file_that_was_damaged_on_disk_is_noticed() {
     make_writable(&blob);
     std::fs::write(&blob, bytes).unwrap();
     let failed = project.fail(&["evaluate", "colours@v1"]);
-    assert!(complaint(&failed).contains(digest), "{}", failed.stderr);
+    assert!(
+        complaint(&failed).contains(&digest[2..]),
+        "{}",
+        failed.stderr
+    );
+    assert!(complaint(&failed).contains("damaged"), "{}", failed.stderr);
 }
 
 fn make_writable(path: &std::path::Path) {
