@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::error::ApiError;
 use crate::state::AppState;
 
 /// How often the default model's alias is looked up.
@@ -18,7 +19,7 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Starts the tasks; dropping the answer ends them.
 pub(crate) fn start(state: &AppState) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(every(FOLLOW_INTERVAL, state.clone(), follow_default));
+    tasks.spawn(follow_default(state.clone()));
     tasks.spawn(every(RECOVER_INTERVAL, state.clone(), recover_dead));
     if state.retention_days.is_some() {
         tasks.spawn(every(RETENTION_INTERVAL, state.clone(), forget_old));
@@ -38,9 +39,16 @@ async fn every<F: Future<Output = ()>>(
     }
 }
 
+/// Renews the default model when its alias moves. What keeps it from that is told once.
 async fn follow_default(state: AppState) {
-    if let Err(error) = state.models.refresh_default().await {
-        tracing::warn!(%error, "the default model is not renewed; the one before goes on answering");
+    let mut told: Option<ApiError> = None;
+    loop {
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+        let problem = state.models.refresh_default().await.err();
+        if let Some(error) = problem.as_ref().filter(|_| problem != told) {
+            tracing::warn!(%error, "the default model is not renewed; the one before goes on answering");
+        }
+        told = problem;
     }
 }
 

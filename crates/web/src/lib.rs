@@ -38,6 +38,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// When the configured model cannot be loaded, or the socket cannot be used.
 pub async fn serve(mut options: ServeOptions) -> Result<(), WebError> {
     let unusable = |error: std::io::Error| WebError::new("the socket cannot be used", error);
+    options.limits = options.limits.with_room();
     let bound = options.listener.local_addr().map_err(unusable)?;
     let log = options
         .store

@@ -47,6 +47,19 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same, with every limit at least as large as those that it must have room for: a batch
+    /// for one picture, the memory of all bodies for one body.
+    pub(crate) fn with_room(self) -> Self {
+        let max_batch_bytes = self.max_batch_bytes.max(self.max_body_bytes);
+        Self {
+            max_batch_bytes,
+            max_upload_bytes: self.max_upload_bytes.max(max_batch_bytes),
+            ..self
+        }
+    }
+}
+
 /// Everything [`crate::serve`] needs. Make it with [`ServeOptions::new`] and change what differs.
 pub struct ServeOptions {
     /// The socket, bound and listening.
@@ -116,5 +129,22 @@ impl ServeOptions {
     pub fn with_shutdown(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Self {
         self.shutdown = Box::pin(shutdown);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_body_makes_room_in_the_other_limits() {
+        let limits = Limits {
+            max_body_bytes: 2_000_000_000,
+            ..Limits::default()
+        };
+        let limits = limits.with_room();
+        assert_eq!(limits.max_batch_bytes, 2_000_000_000);
+        assert_eq!(limits.max_upload_bytes, 2_000_000_000);
+        assert_eq!(Limits::default().with_room(), Limits::default());
     }
 }

@@ -7,6 +7,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use ferrotype_core::name::Reference;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
 use super::query::ApiQuery;
@@ -160,7 +162,8 @@ pub(crate) async fn predict_batch(
     }))
 }
 
-/// Answers for all pictures at once; the pool lets as many run as there are workers.
+/// Answers for all pictures, as many at a time as there are workers: the others of a large batch
+/// do not stand in the line before single requests.
 async fn answer_all(
     state: &AppState,
     model: &Arc<LoadedModel>,
@@ -168,7 +171,8 @@ async fn answer_all(
     top: usize,
     arrived: Instant,
 ) -> Vec<BatchResult> {
-    let mut running = tokio::task::JoinSet::new();
+    let mut running = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(state.pool.worker_count()));
     let mut answers: Vec<BatchResult> = Vec::with_capacity(files.len());
     for (index, file) in files.into_iter().enumerate() {
         answers.push(BatchResult {
@@ -176,8 +180,10 @@ async fn answer_all(
             prediction: None,
             error: None,
         });
-        let (state, model) = (state.clone(), Arc::clone(model));
+        let (state, model, turns) = (state.clone(), Arc::clone(model), Arc::clone(&turns));
         running.spawn(async move {
+            // Never closed: an error cannot be.
+            let _turn = turns.acquire().await;
             let outcome = if file.bytes.len() > state.limits.max_body_bytes {
                 Err(upload::too_large(state.limits.max_body_bytes))
             } else {

@@ -17,6 +17,10 @@ use crate::error::{ApiError, ErrorKind};
 const RESOLVED_FOR: Duration = Duration::from_secs(1);
 /// Models kept in memory beside the default one.
 const MOST_LOADED: usize = 8;
+/// How long a version that could not be loaded is not tried again.
+const FAILED_FOR: Duration = Duration::from_secs(10);
+/// Failures remembered.
+const MOST_FAILED: usize = 64;
 /// References remembered.
 const MOST_RESOLVED: usize = 256;
 /// Threads of a network: all cores. Runs of the same model share them, so that fewer would leave
@@ -47,6 +51,7 @@ pub(crate) struct Models {
     default: RwLock<Option<Arc<LoadedModel>>>,
     resolved: Mutex<HashMap<Reference, (ModelVersionId, Instant)>>,
     loaded: Mutex<HashMap<ModelVersionId, Slot>>,
+    failed: Mutex<HashMap<ModelVersionId, (ApiError, Instant)>>,
 }
 
 impl Models {
@@ -58,6 +63,7 @@ impl Models {
             default: RwLock::default(),
             resolved: Mutex::default(),
             loaded: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -133,9 +139,37 @@ impl Models {
 
     /// Loads a version, once even when many requests ask for it together.
     async fn load(&self, version: ModelVersion) -> Result<Arc<LoadedModel>, ApiError> {
-        if let Some(model) = self.in_memory(version.id) {
+        let id = version.id;
+        if let Some(model) = self.in_memory(id) {
             return Ok(model);
         }
+        if let Some(error) = self.recent_failure(id) {
+            return Err(error);
+        }
+        let loaded = self.load_anew(version).await;
+        if let Err(error) = &loaded {
+            self.remember_failure(id, error);
+        }
+        loaded
+    }
+
+    /// Reading and checking a file again for every request would cost more than answering it.
+    fn recent_failure(&self, id: ModelVersionId) -> Option<ApiError> {
+        lock(&self.failed)
+            .get(&id)
+            .filter(|(_, at)| at.elapsed() < FAILED_FOR)
+            .map(|(error, _)| error.clone())
+    }
+
+    fn remember_failure(&self, id: ModelVersionId, error: &ApiError) {
+        let mut failed = lock(&self.failed);
+        if failed.len() >= MOST_FAILED {
+            failed.clear();
+        }
+        failed.insert(id, (error.clone(), Instant::now()));
+    }
+
+    async fn load_anew(&self, version: ModelVersion) -> Result<Arc<LoadedModel>, ApiError> {
         let cell = self.cell(version.id);
         let store = self.store.clone();
         let runtime = self.runtime;

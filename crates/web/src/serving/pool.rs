@@ -20,6 +20,7 @@ pub(crate) struct Pool {
     workers: Arc<Semaphore>,
     upload_kilobytes: Arc<Semaphore>,
     line_length: usize,
+    worker_count: usize,
     running: Arc<AtomicUsize>,
 }
 
@@ -57,6 +58,7 @@ impl Pool {
             workers: Arc::new(Semaphore::new(workers)),
             upload_kilobytes: Arc::new(Semaphore::new(kilobytes)),
             line_length,
+            worker_count: workers,
             running: Arc::default(),
         }
     }
@@ -104,6 +106,11 @@ impl Pool {
         })
         .await
         .map_err(ApiError::internal)
+    }
+
+    /// Jobs that can be worked on at once.
+    pub(crate) fn worker_count(&self) -> usize {
+        self.worker_count
     }
 
     /// Requests in the line, those being worked on included.
