@@ -4,6 +4,7 @@
 mod burn;
 mod cpu;
 mod plan;
+mod shared;
 
 #[cfg(feature = "burn")]
 pub use self::burn::BurnExecutor;

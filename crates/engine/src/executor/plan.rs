@@ -63,6 +63,16 @@ pub(crate) enum Fusion {
     PassThrough,
 }
 
+/// Whether layers may be executed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fusing {
+    /// As [`Fusion`] has it.
+    Allowed,
+    /// Each layer by itself.
+    #[cfg(feature = "burn")]
+    Forbidden,
+}
+
 /// A layer, with indices and sizes instead of names.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedLayer {
@@ -96,7 +106,11 @@ impl Plan {
     ///
     /// # Errors
     /// The graph does not pass its checks, or has nothing to fit.
-    pub(crate) fn new(graph: &Graph, specs: &[TensorSpec]) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        graph: &Graph,
+        specs: &[TensorSpec],
+        fusing: Fusing,
+    ) -> Result<Self, EngineError> {
         let infos = graph.shapes()?;
         let classes = class_count(&infos)?;
         graph.check(classes)?;
@@ -107,7 +121,7 @@ impl Plan {
             )
             .with_hint("add a `conv2d` or `linear` layer"));
         }
-        let mut layers = Planner::new(graph, &infos, specs).layers();
+        let mut layers = Planner::new(graph, &infos, specs, fusing).layers();
         mark_last_readers(&mut layers);
         let last = layers.len() - 1;
         Ok(Self {
@@ -167,10 +181,16 @@ struct Planner<'a> {
     specs: &'a [TensorSpec],
     positions: HashMap<&'a str, usize>,
     reader_counts: Vec<usize>,
+    fusing: Fusing,
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, infos: &'a [LayerInfo], specs: &'a [TensorSpec]) -> Self {
+    fn new(
+        graph: &'a Graph,
+        infos: &'a [LayerInfo],
+        specs: &'a [TensorSpec],
+        fusing: Fusing,
+    ) -> Self {
         let positions: HashMap<&str, usize> = (0..)
             .zip(&graph.layers)
             .map(|(index, layer)| (layer.name.as_str(), index))
@@ -189,6 +209,7 @@ impl<'a> Planner<'a> {
             specs,
             positions,
             reader_counts,
+            fusing,
         }
     }
 
@@ -239,7 +260,7 @@ impl<'a> Planner<'a> {
     /// Decides how a layer that reads layer `read` is executed; a normalisation that is given
     /// the rectifier learns so.
     fn fusion(&self, op: &Op, read: Option<usize>, above: &mut [PlannedLayer]) -> Fusion {
-        let Some(read) = read else {
+        let Some(read) = read.filter(|_| self.fusing == Fusing::Allowed) else {
             return Fusion::Alone;
         };
         match op {

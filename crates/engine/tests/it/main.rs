@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+#[cfg(feature = "burn")]
+mod burn;
 mod checkpoints;
 mod golden;
 mod gradients;

@@ -29,14 +29,16 @@ impl From<Value> for Forward {
     }
 }
 
+/// Makes the mask of a dropout layer from its probability and its number of elements.
+pub(super) type DropoutMask<'a> = &'a dyn Fn(f64, usize) -> Vec<f32>;
+
 /// Computes `op` on `inputs`. `tensors` are the layer's own, in the order of
-/// [`ferrotype_core::graph::Graph::tensors`]; `dropout_mask` makes the mask of a dropout layer
-/// that has so many elements, and is absent outside training.
+/// [`ferrotype_core::graph::Graph::tensors`]; `dropout_mask` is absent outside training.
 pub(super) fn forward(
     op: &Op,
     mut inputs: Vec<Value>,
     tensors: &[Leaf],
-    dropout_mask: Option<&dyn Fn(f64, usize) -> Vec<f32>>,
+    dropout_mask: Option<DropoutMask<'_>>,
 ) -> Option<Forward> {
     if op.joins() {
         return join(op, inputs).map(Forward::from);
@@ -75,7 +77,7 @@ pub(super) fn forward(
         Op::Relu {} => elementwise(input, activation::relu, activation::relu),
         Op::Silu {} => elementwise(input, activation::silu, activation::silu),
         Op::Sigmoid {} => elementwise(input, activation::sigmoid, activation::sigmoid),
-        Op::HardSwish {} => elementwise(input, hard_swish, hard_swish),
+        Op::HardSwish {} => elementwise(input, activation::hard_swish, activation::hard_swish),
         Op::MaxPool2d {
             kernel,
             stride,
@@ -157,11 +159,6 @@ fn normalize(map: Tensor<4>, tensors: &[Leaf], epsilon: f64, training: bool) -> 
             variance: result.variance,
         }),
     })
-}
-
-/// `x · min(max(x + 3, 0), 6) / 6`
-fn hard_swish<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    activation::hard_swish(tensor)
 }
 
 fn drop_out(value: Value, mask: impl Fn(usize) -> Vec<f32>) -> Value {

@@ -1,17 +1,18 @@
 //! The graph on Burn's `flex` backend: Burn records the operations and runs them backwards; the
-//! loss, the update and the running statistics are ours, on plain numbers.
+//! loss, the update and the running statistics are ours, on plain numbers. It is the oracle of the
+//! CPU executor, and the way to the devices that Burn knows.
 
 mod layers;
 mod tensors;
 
 use burn::tensor::{Device, Tensor};
 use ferrotype_core::config::schema::OptimizerConfig;
-use ferrotype_core::graph::{Graph, Op, TensorRole};
-use ferrotype_vision::random;
+use ferrotype_core::graph::{Graph, Op};
 
-use self::layers::forward;
+use self::layers::{DropoutMask, forward};
 use self::tensors::{Leaf, Value, from_values, into_values};
-use super::plan::{Plan, Source};
+use super::plan::{Extent, Fusing, Plan, Slot};
+use super::shared::{Measured, check_finite, dropout_mask, update_running_statistics};
 use super::{Executor, StepOptions, StepOutput};
 use crate::error::{EngineError, EngineErrorKind};
 use crate::loss::cross_entropy;
@@ -53,7 +54,7 @@ impl BurnExecutor {
     /// The graph does not pass its checks, or has nothing to fit.
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
         let parameters = Parameters::initial(graph, seed)?;
-        let plan = Plan::new(graph, parameters.specs())?;
+        let plan = Plan::new(graph, parameters.specs(), Fusing::Forbidden)?;
         let optimizer = Optimizer::new(optimizer, parameters.specs());
         let evaluation_device = Device::flex();
         Ok(Self {
@@ -116,7 +117,11 @@ impl BurnExecutor {
             Some(_) => &self.training_device,
             None => &self.evaluation_device,
         };
-        let [channels, height, width] = self.plan.input;
+        let Extent {
+            channels,
+            height,
+            width,
+        } = self.plan.input;
         let shape = [batch, channels, height, width];
         let image = Value::Map(from_values(images.to_vec(), shape, device));
         let mut outputs: Vec<Option<Value>> = vec![None; self.plan.layers.len()];
@@ -124,22 +129,19 @@ impl BurnExecutor {
             let inputs = layer
                 .inputs
                 .iter()
-                .filter_map(|source| match source {
-                    Source::Image => Some(image.clone()),
-                    Source::Layer(read) => outputs[*read].clone(),
+                .filter_map(|slot| match slot {
+                    Slot::Image => Some(image.clone()),
+                    Slot::Layer(read) => outputs[*read].clone(),
                 })
                 .collect();
             // Released here, so that a layer may work in place on what only it reads.
             for read in &layer.last_reader_of {
                 outputs[*read] = None;
             }
-            let mask = |probability: f64, count: usize| {
-                dropout_mask(training, index as u64, probability, count)
-            };
-            let mask: Option<&dyn Fn(f64, usize) -> Vec<f32>> = match training {
-                Some(_) => Some(&mask),
-                None => None,
-            };
+            let mask = training.map(|options| {
+                move |probability, count| dropout_mask(options, index as u64, probability, count)
+            });
+            let mask = mask.as_ref().map(|mask| mask as DropoutMask<'_>);
             let result = forward(&layer.op, inputs, &leaves[layer.tensors.clone()], mask)
                 .ok_or_else(|| unsupported(&layer.op))?;
             if let (Some(batch_statistics), Value::Map(map)) = (result.statistics, &result.value) {
@@ -162,43 +164,40 @@ impl BurnExecutor {
         }
     }
 
-    /// The gradients of all trained tensors, in the optimiser's order.
+    /// The gradient by each of the graph's tensors; empty for running statistics.
     fn backward(&self, pass: &TrainingPass, logits_gradient: Vec<f32>) -> Vec<Vec<f32>> {
         let shape = pass.logits.dims();
         let weights = from_values(logits_gradient, shape, &self.training_device);
         // Its gradient by the logits is `weights`: the backward pass starts from our own loss.
         let surrogate = (pass.logits.clone() * weights).sum();
         let mut gradients = surrogate.backward();
-        self.optimizer
-            .tensors()
-            .map(|tensor| {
-                pass.leaves[tensor]
-                    .take_gradient(&mut gradients)
-                    .unwrap_or_else(|| vec![0.0; self.parameters.values()[tensor].len()])
+        self.parameters
+            .specs()
+            .iter()
+            .zip(&pass.leaves)
+            .map(|(spec, leaf)| {
+                if !spec.role.is_trained() {
+                    return Vec::new();
+                }
+                leaf.take_gradient(&mut gradients)
+                    .unwrap_or_else(|| vec![0.0; spec.element_count()])
             })
             .collect()
     }
 
-    fn update_running_statistics(&mut self, measured: &[MeasuredStatistics]) {
-        for statistics in measured {
+    fn update_running_statistics(&mut self, all: &[MeasuredStatistics]) {
+        for statistics in all {
             let layer = &self.plan.layers[statistics.layer];
             let Op::BatchNorm2d { momentum, .. } = layer.op else {
                 continue;
             };
-            for tensor in layer.tensors.clone() {
-                let (batch, factor) = match self.parameters.specs()[tensor].role {
-                    TensorRole::RunningMean => (&statistics.mean, 1.0),
-                    TensorRole::RunningVar => {
-                        (&statistics.variance, unbiased_factor(statistics.count))
-                    }
-                    _ => continue,
-                };
-                let running = &mut self.parameters.values_mut()[tensor];
-                for (running, batch) in running.iter_mut().zip(batch) {
-                    let (old, new) = (f64::from(*running), f64::from(*batch) * factor);
-                    *running = (old + momentum * (new - old)) as f32;
-                }
-            }
+            let measured = Measured {
+                mean: &statistics.mean,
+                variance: &statistics.variance,
+                count: statistics.count,
+            };
+            let tensors = layer.tensors.clone();
+            update_running_statistics(&mut self.parameters, tensors, momentum, &measured);
         }
     }
 }
@@ -254,45 +253,6 @@ impl Executor for BurnExecutor {
         self.optimizer = optimizer;
         Ok(())
     }
-}
-
-/// Zero with the layer's probability, else what keeps the expectation. Keyed by seed, step and
-/// layer: a resumed run draws the same.
-fn dropout_mask(
-    training: Option<&StepOptions>,
-    layer: u64,
-    probability: f64,
-    count: usize,
-) -> Vec<f32> {
-    let Some(options) = training else {
-        return vec![1.0; count];
-    };
-    let mut rng = random::stream(options.dropout_seed, "dropout", &[options.step, layer]);
-    let kept = (1.0 / (1.0 - probability)) as f32;
-    (0..count)
-        .map(|_| {
-            if random::chance(&mut rng, probability) {
-                0.0
-            } else {
-                kept
-            }
-        })
-        .collect()
-}
-
-/// From the biased to the unbiased variance over `count` numbers.
-fn unbiased_factor(count: usize) -> f64 {
-    count as f64 / count.saturating_sub(1).max(1) as f64
-}
-
-fn check_finite(what: &str, value: f64) -> Result<(), EngineError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(EngineError::new(
-        EngineErrorKind::NotFinite,
-        format!("the {what} is `{value}`"),
-    ))
 }
 
 fn unsupported(op: &Op) -> EngineError {

@@ -7,11 +7,11 @@ use ferrotype_kernels::layout;
 use ferrotype_kernels::normalization::{self, Normalization, Rectifier, Statistics};
 use ferrotype_kernels::pooling::{self, Pooling};
 use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
-use ferrotype_vision::random;
 
 use super::arena::Arena;
 use crate::executor::StepOptions;
 use crate::executor::plan::{Extent, Fusion, Plan, PlannedLayer, Slot};
+use crate::executor::shared::dropout_mask;
 
 /// What a layer keeps for its backward pass besides its input and output.
 #[derive(Debug)]
@@ -300,17 +300,4 @@ fn concatenate(layer: &PlannedLayer, pass: &Pass, output: &mut [f32]) {
         }
         start += width;
     }
-}
-
-/// Zero with the layer's probability, else what keeps the expectation. Keyed by seed, step and
-/// layer: a resumed run draws the same.
-fn dropout_mask(options: &StepOptions, layer: u64, probability: f64, count: usize) -> Vec<f32> {
-    let mut rng = random::stream(options.dropout_seed, "dropout", &[options.step, layer]);
-    let kept = (1.0 / (1.0 - probability)) as f32;
-    (0..count)
-        .map(|_| match random::chance(&mut rng, probability) {
-            true => 0.0,
-            false => kept,
-        })
-        .collect()
 }

@@ -6,14 +6,15 @@ mod backward;
 mod forward;
 
 use ferrotype_core::config::schema::OptimizerConfig;
-use ferrotype_core::graph::{Graph, Op, TensorRole};
+use ferrotype_core::graph::{Graph, Op};
 
 use self::arena::Arena;
 use self::backward::Backward;
 use self::forward::{Pass, Saved};
-use super::plan::Plan;
+use super::plan::{Fusing, Plan};
+use super::shared::{Measured, check_finite, update_running_statistics};
 use super::{Executor, StepOptions, StepOutput};
-use crate::error::{EngineError, EngineErrorKind};
+use crate::error::EngineError;
 use crate::loss::{CrossEntropy, cross_entropy};
 use crate::optimizer::{Optimizer, Update, clip_scale, global_norm};
 use crate::parameters::Parameters;
@@ -45,7 +46,7 @@ impl CpuExecutor {
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
         let parameters = Parameters::initial(graph, seed)?;
         Ok(Self {
-            plan: Plan::new(graph, parameters.specs())?,
+            plan: Plan::new(graph, parameters.specs(), Fusing::Allowed)?,
             optimizer: Optimizer::new(optimizer, parameters.specs()),
             parameters,
             arena: Arena::default(),
@@ -128,19 +129,13 @@ impl CpuExecutor {
             else {
                 continue;
             };
-            let count = pass.batch * layer.output.pixels();
-            for tensor in layer.tensors.clone() {
-                let (batch, factor) = match self.parameters.specs()[tensor].role {
-                    TensorRole::RunningMean => (&statistics.mean, 1.0),
-                    TensorRole::RunningVar => (&statistics.variance, unbiased_factor(count)),
-                    _ => continue,
-                };
-                let running = &mut self.parameters.values_mut()[tensor];
-                for (running, batch) in running.iter_mut().zip(batch) {
-                    let (old, new) = (f64::from(*running), f64::from(*batch) * factor);
-                    *running = (old + momentum * (new - old)) as f32;
-                }
-            }
+            let measured = Measured {
+                mean: &statistics.mean,
+                variance: &statistics.variance,
+                count: pass.batch * layer.output.pixels(),
+            };
+            let tensors = layer.tensors.clone();
+            update_running_statistics(&mut self.parameters, tensors, *momentum, &measured);
         }
     }
 }
@@ -199,21 +194,6 @@ impl Executor for CpuExecutor {
         self.optimizer = optimizer;
         Ok(())
     }
-}
-
-/// From the biased to the unbiased variance over `count` numbers.
-fn unbiased_factor(count: usize) -> f64 {
-    count as f64 / count.saturating_sub(1).max(1) as f64
-}
-
-fn check_finite(what: &str, value: f64) -> Result<(), EngineError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(EngineError::new(
-        EngineErrorKind::NotFinite,
-        format!("the {what} is `{value}`"),
-    ))
 }
 
 #[cfg(test)]
