@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::evaluation::page::{self, PageSubject};
 use crate::evaluation::{self, Subject, terminal};
 use crate::failure::Failure;
+use crate::output::text;
 
 /// The arguments of `ferrotype evaluate`.
 #[derive(Debug, Args)]
@@ -106,7 +107,7 @@ fn page_subject(subject: &Subject, evaluation: &Evaluation, model: &Model) -> Pa
         title: subject.title(),
         dataset: evaluation.dataset.clone().unwrap_or_default(),
         split: evaluation.split.to_string(),
-        when: evaluation.created_at.to_string(),
+        when: text::minute(evaluation.created_at),
         runtime: model.runtime_name().to_string(),
     }
 }

@@ -138,9 +138,8 @@ fn properties(version: &ModelVersion, onnx_bytes: u64) -> Table {
     let preprocessing = &manifest.preprocessing;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".into());
     let numbers = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
-    let mut table = Table::new(["", ""]);
+    let mut table = Table::new(["model", &version.reference().to_string()]);
     table
-        .row(["model", &version.reference().to_string()])
         .row(["id", &version.id.to_string()])
         .row(["aliases", &or_none_if_empty(&version.aliases.join(", "))])
         .row(["made", &version.created_at.to_string()])
@@ -177,16 +176,18 @@ fn or_none_if_empty(text: &str) -> String {
     }
 }
 
-/// The scores kept with the version, as they were written.
+/// The scores kept with the version: counts whole, measures to four digits.
 fn metrics(version: &ModelVersion) -> Vec<(String, String)> {
     let metrics: Value = serde_json::from_str(&version.metrics_json).unwrap_or_default();
     let Some(metrics) = metrics.as_object() else {
         return Vec::new();
     };
-    let as_text = |value: &Value| match (value.as_f64(), value.as_str()) {
-        (Some(number), _) => format!("{number:.4}"),
-        (_, Some(text)) => text.to_string(),
-        _ => value.to_string(),
+    let as_text = |value: &Value| match value {
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.4}", number.as_f64().unwrap_or_default())
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
     metrics
         .iter()

@@ -175,7 +175,7 @@ fn show(context: &Context, store: &Store, name: &str, json: bool) -> anyhow::Res
             shown
                 .metrics
                 .into_iter()
-                .map(|(key, value)| (key, format!("{value:.4}")))
+                .map(|(key, value)| (key, text::number(value)))
                 .collect(),
         ),
     ] {

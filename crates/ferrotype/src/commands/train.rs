@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ferrotype_core::config::Composed;
+use ferrotype_core::name::check_name;
 use ferrotype_data::ImportRequest;
+use ferrotype_engine::checkpoint;
 use ferrotype_engine::train::TrainEnd;
 use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store};
 
@@ -49,6 +51,7 @@ pub(crate) struct Arguments {
 
 /// Does it.
 pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    check_early(&arguments)?;
     if let Some(run) = &arguments.resume {
         return resume(context, run, arguments.register);
     }
@@ -70,6 +73,27 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     )?;
     let trained = training::work(context, &store, claimed)?;
     conclude(context, &trained)
+}
+
+/// What would otherwise come to light only after hours of training.
+fn check_early(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(model) = &arguments.register {
+        check_name("model", model)?;
+    }
+    let names_a_dataset =
+        |text: &&String| text.trim_start_matches('+').starts_with("data.dataset=");
+    if let (Some(path), Some(setting)) = (
+        &arguments.data,
+        arguments.overrides.iter().find(names_a_dataset),
+    ) {
+        return Err(Failure::usage(format!(
+            "`--data {}` and `{setting}` name two datasets",
+            path.display()
+        ))
+        .hint("leave one of them out")
+        .into());
+    }
+    Ok(())
 }
 
 /// Imports the folder under its own name.
@@ -112,6 +136,13 @@ fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Re
     let run = context.wait(store.find_run(text))?;
     let claimed = training::resume(context, &store, &run, register)?;
     context.printer().step("Resuming", &run.name);
+    if !store.run_directory(run.id).join(checkpoint::LAST).exists() {
+        context.printer().warning(format_args!(
+            "run `{}` has no `{}`; it starts again at the first epoch",
+            run.name,
+            checkpoint::LAST
+        ));
+    }
     let trained = training::work(context, &store, claimed)?;
     conclude(context, &trained)
 }

@@ -144,6 +144,8 @@ struct ConfusionCell<'a> {
     class: &'a str,
     count: u64,
     kind: &'static str,
+    /// Whether the colour is so strong that text on it must be white.
+    strong: bool,
     /// Opacity of the colour: the share of the row's images.
     share: String,
 }
@@ -165,6 +167,7 @@ fn confusion(report: &EvaluationReport) -> Vec<ConfusionRow<'_>> {
                             (_, true) => "right",
                             (_, false) => "wrong",
                         },
+                        strong: 2 * count > total,
                         share: format!("{:.2}", count as f64 / total.max(1) as f64),
                     })
                     .collect(),
@@ -222,7 +225,8 @@ impl<'a> MistakeCard<'a> {
         Self {
             label: class(mistake.label),
             predicted: class(mistake.predicted),
-            confidence: text::percent(f64::from(mistake.confidence)),
+            // The number and its sign stay on one line.
+            confidence: text::percent(f64::from(mistake.confidence)).replace(' ', "\u{a0}"),
             path: &mistake.path,
             picture: picture(&mistake.digest).and_then(|bytes| data_uri(&bytes)),
         }
@@ -269,7 +273,7 @@ struct DiagramBin {
 }
 
 /// The plot's area: left, top, width, height.
-const PLOT: (f64, f64, f64, f64) = (40.0, 10.0, 270.0, 200.0);
+const PLOT: (f64, f64, f64, f64) = (56.0, 10.0, 270.0, 200.0);
 
 impl Diagram {
     fn new(bins: &[CalibrationBin]) -> Self {

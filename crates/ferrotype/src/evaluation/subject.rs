@@ -22,7 +22,7 @@ impl Subject {
     /// of a model.
     pub(crate) fn find(context: &Context, store: &Store, text: &str) -> anyhow::Result<Self> {
         if text.contains('@') {
-            return Ok(Self::model(context, store, text)?);
+            return Self::model(context, store, text);
         }
         let error = match context.wait(store.find_run(text)) {
             Ok(run) => return Ok(Self::Run(Box::new(run))),

@@ -5,7 +5,7 @@ mod table;
 pub(crate) mod text;
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,6 +31,9 @@ pub(crate) enum Verbosity {
 
 /// Width of the verb column of [`Printer::step`].
 const VERB_WIDTH: usize = 11;
+
+/// Below this many columns a table is written unfolded.
+const NARROWEST_FOLDED_TABLE: u16 = 20;
 
 /// Writes to the terminal. Cheap to clone; all clones share one screen.
 #[derive(Clone)]
@@ -86,7 +89,7 @@ impl Printer {
 
     /// A table, on standard output.
     pub(crate) fn table(&self, table: &Table) {
-        self.result(table.render(io::stdout().is_terminal()));
+        self.result(table.render(folds_to_terminal()));
     }
 
     /// Something that has been done: a verb and its object, on standard error.
@@ -137,6 +140,14 @@ impl Printer {
         // Nowhere to tell of a closed standard error.
         let _ = self.bars.suspend(|| write!(io::stderr().lock(), "{text}"));
     }
+}
+
+/// Whether tables are folded to a terminal's width. One that does not know its width says 0.
+fn folds_to_terminal() -> bool {
+    let columns = console::Term::stdout()
+        .size_checked()
+        .map(|(_, columns)| columns);
+    columns.is_some_and(|columns| columns >= NARROWEST_FOLDED_TABLE)
 }
 
 /// Writes log lines to standard error, between the progress bars.

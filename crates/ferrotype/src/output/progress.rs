@@ -74,7 +74,7 @@ impl Drop for Progress {
 
 fn style() -> ProgressStyle {
     // The template is a constant of ours: were it wrong, a bare bar would do.
-    ProgressStyle::with_template("{prefix:>11} [{bar:24}] {pos}/{len} {msg}")
+    ProgressStyle::with_template("{prefix:>11} [{bar:20}] {pos}/{len} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }

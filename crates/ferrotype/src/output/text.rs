@@ -49,6 +49,15 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A measured number to four digits: `0.8730`, `2.5e-5`.
+pub(crate) fn number(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 {
+        format!("{value:.1e}")
+    } else {
+        format!("{value:.4}")
+    }
+}
+
 /// A length of time: `0.8 s`, `42 s`, `3 min 05 s`, `2 h 10 min`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -71,9 +80,32 @@ pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
+/// A moment to the minute, in UTC: `2026-01-02 03:04 UTC`.
+pub(crate) fn minute(time: Timestamp) -> String {
+    let text = time.to_string();
+    match text.split_once('T') {
+        Some((day, rest)) => format!("{day} {} UTC", rest.get(..5).unwrap_or(rest)),
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_number_keeps_its_digits() {
+        let cases = [(0.873, "0.8730"), (2.5e-5, "2.5e-5"), (0.0, "0.0000")];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_told_to_the_minute() {
+        let time = Timestamp::from_millis(1_767_323_045_000);
+        assert_eq!(minute(time), "2026-01-02 03:04 UTC");
+    }
 
     #[test]
     fn counts_have_commas_between_thousands() {
