@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The longest name that is accepted, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
+/// The fewest characters that are taken for the beginning of a name.
+const MIN_BEGINNING: usize = 2;
+
 /// A name or reference that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid {noun}: {reason}")]
@@ -147,16 +150,22 @@ impl fmt::Display for Reference {
     }
 }
 
-/// The candidate nearest to `text` by edit distance, if one is near enough to be a likely typo.
+/// The candidate that `text` begins, else the nearest by edit distance, if one is near enough to
+/// be meant.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = text.chars().count();
+    let begins = |candidate: &str| length >= MIN_BEGINNING && candidate.starts_with(text);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= 1 + text.chars().count().max(candidate.chars().count()) / 3
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(text, candidate);
+            (!begins(candidate), distance, candidate)
         })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .filter(|(is_typo, distance, candidate)| {
+            !is_typo || *distance <= 1 + length.max(candidate.chars().count()) / 3
+        })
+        .min_by_key(|(is_typo, distance, _)| (*is_typo, *distance))
+        .map(|(_, _, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -205,5 +214,14 @@ mod tests {
     fn the_nearest_name_is_a_likely_typo_or_none() {
         assert_eq!(nearest("epocs", ["epochs", "seed"]), Some("epochs"));
         assert_eq!(nearest("zzzzzz", ["epochs", "seed"]), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_name_is_nearer_than_a_typo() {
+        let metrics = ["val/loss", "val/accuracy", "val/f1"];
+        assert_eq!(nearest("val/acc", metrics), Some("val/accuracy"));
+        assert_eq!(nearest("val/f2", metrics), Some("val/f1"));
+        assert_eq!(nearest("", metrics), None);
+        assert_eq!(nearest("s", ["schedule", "seed"]), None);
     }
 }

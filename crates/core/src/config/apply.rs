@@ -1,5 +1,6 @@
 //! Applies the overrides of values to the merged tree.
 
+use super::check::check_key;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::interpolation::is_missing;
 use super::merge::merge;
@@ -52,19 +53,13 @@ fn change(
     value: Node,
     repository: &Repository<'_>,
 ) -> Result<(), ConfigError> {
-    let mut node = root;
-    for (index, key) in keys.iter().enumerate() {
-        let known = known_keys(node);
-        match child_mut(node, key) {
-            Some(child) => node = child,
-            None => return Err(unknown_key(keys, index, &known, repository)),
-        }
+    let existing = Existing { root, repository };
+    existing.refuse_new_path(keys)?;
+    existing.refuse_new_keys(&mut keys.to_vec(), &value)?;
+    match keys.iter().try_fold(root, |node, key| child_mut(node, key)) {
+        Some(node) => set(node, value),
+        None => Ok(()),
     }
-    let is_map_over_map = matches!((&node.value, &value.value), (Value::Map(_), Value::Map(_)));
-    if is_map_over_map {
-        refuse_new_keys(node, &value, &keys.join("."))?;
-    }
-    set(node, value)
 }
 
 /// Puts a value in place of another; mappings are merged.
@@ -77,58 +72,87 @@ fn set(node: &mut Node, value: Node) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn refuse_new_keys(node: &Node, value: &Node, path: &str) -> Result<(), ConfigError> {
-    let (Value::Map(known), Value::Map(entries)) = (&node.value, &value.value) else {
-        return Ok(());
-    };
-    for (key, entry) in entries {
-        let Some(child) = known.get(key) else {
-            let known: Vec<String> = known.keys().cloned().collect();
-            return Err(not_there(&format!("{path}.{key}"), key, path, &known));
-        };
-        refuse_new_keys(child, entry, &format!("{path}.{key}"))?;
+/// What there is for an override to change.
+struct Existing<'a> {
+    root: &'a Node,
+    repository: &'a Repository<'a>,
+}
+
+impl Existing<'_> {
+    fn refuse_new_path(&self, keys: &[&str]) -> Result<(), ConfigError> {
+        let mut node = self.root;
+        for (index, key) in keys.iter().enumerate() {
+            node = node
+                .child(key)
+                .ok_or_else(|| self.not_there(keys, index, node))?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Refuses keys that a mapping over a mapping would add.
+    fn refuse_new_keys<'k>(
+        &self,
+        path: &mut Vec<&'k str>,
+        value: &'k Node,
+    ) -> Result<(), ConfigError> {
+        let known = path
+            .iter()
+            .try_fold(self.root, |node, key| node.child(key))
+            .filter(|known| known.as_map().is_some());
+        let (Some(known), Some(entries)) = (known, value.as_map()) else {
+            return Ok(());
+        };
+        for (key, entry) in entries {
+            path.push(key);
+            if known.child(key).is_none() {
+                return Err(self.not_there(path, path.len() - 1, known));
+            }
+            self.refuse_new_keys(path, entry)?;
+            path.pop();
+        }
+        Ok(())
+    }
+
+    /// The error for a path of which `parent` has all but the keys from `index` on.
+    fn not_there(&self, path: &[&str], index: usize, parent: &Node) -> ConfigError {
+        let error = ConfigError::new(
+            ConfigErrorKind::UnknownKey,
+            format!("there is no `{}` to change", path.join(".")),
+        );
+        let hint = if path[0] == "hydra" {
+            Some("Hydra's own settings have no counterpart here".to_string())
+        } else {
+            self.group_meant(path)
+                .or_else(|| self.key_meant(path, index, parent))
+        };
+        error.with_hint(
+            hint.unwrap_or_else(|| format!("to add the key write `+{}=…`", path.join("."))),
+        )
+    }
+
+    /// `modle=small` may mean a group as well as a key.
+    fn group_meant(&self, path: &[&str]) -> Option<String> {
+        let [key] = path else { return None };
+        let group = self.repository.nearest_group(key)?;
+        Some(format!("did you mean `{group}`?"))
+    }
+
+    /// What the rules have instead of the key, or without rules the tree.
+    fn key_meant(&self, path: &[&str], index: usize, parent: &Node) -> Option<String> {
+        if self.repository.has_built_ins() {
+            return check_key(self.root, path).err()?.hint();
+        }
+        let known = known_keys(parent);
+        let nearest = crate::name::nearest(path[index], known.iter().map(String::as_str))?;
+        let meant: Vec<&str> = path[..index].iter().copied().chain([nearest]).collect();
+        Some(format!("did you mean `{}`?", meant.join(".")))
+    }
 }
 
 fn known_keys(node: &Node) -> Vec<String> {
     node.as_map()
         .map(|map| map.keys().cloned().collect())
         .unwrap_or_default()
-}
-
-fn unknown_key(
-    keys: &[&str],
-    index: usize,
-    known: &[String],
-    repository: &Repository<'_>,
-) -> ConfigError {
-    let parent = keys[..index].join(".");
-    let error = not_there(&keys.join("."), keys[index], &parent, known);
-    if keys[0] == "hydra" {
-        return error.with_hint("Hydra's own settings have no counterpart here");
-    }
-    // `modle=small` may mean a group as well as a key.
-    match repository
-        .nearest_group(keys[0])
-        .filter(|_| keys.len() == 1)
-    {
-        Some(group) => error.with_hint(format!("did you mean `{group}`?")),
-        None => error,
-    }
-}
-
-fn not_there(path: &str, key: &str, parent: &str, known: &[String]) -> ConfigError {
-    let error = ConfigError::new(
-        ConfigErrorKind::UnknownKey,
-        format!("there is no `{path}` to change"),
-    );
-    let nearest = crate::name::nearest(key, known.iter().map(String::as_str));
-    match nearest {
-        Some(nearest) if parent.is_empty() => error.with_hint(format!("did you mean `{nearest}`?")),
-        Some(nearest) => error.with_hint(format!("did you mean `{parent}.{nearest}`?")),
-        None => error.with_hint(format!("to add the key write `+{path}=…`")),
-    }
 }
 
 fn child_mut<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {

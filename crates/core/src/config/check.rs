@@ -4,7 +4,7 @@ use super::builtin;
 use super::compose::refuse_missing;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::node::{Map, Node, Value};
-use super::rules::{CONFIG, Field, Range, Rule};
+use super::rules::{CONFIG, Field, Range, Rule, Variants};
 use super::schema::{Config, ScheduleConfig};
 use super::text::python_text;
 use super::yaml;
@@ -78,31 +78,99 @@ fn entries(node: Node, key: &str) -> Result<Map, ConfigError> {
     match node.value {
         Value::Map(map) => Ok(map),
         _ => {
-            let group = key.replace('.', "/");
-            let options: Vec<_> = builtin::options(&group).collect();
             let error = wrong_type(&node, "a mapping", key).at(&node.origin);
-            Err(if options.is_empty() {
-                error
-            } else {
-                error.with_hint(format!(
-                    "an option of the group is chosen by `{group}=…` ({})",
-                    options.join(", ")
-                ))
+            Err(match choosing(key) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
             })
         }
     }
+}
+
+/// How an option is chosen for the mapping at `key`, if there is a group for it.
+fn choosing(key: &str) -> Option<String> {
+    let group = key.replace('.', "/");
+    let options: Vec<_> = builtin::options(&group).collect();
+    (!options.is_empty()).then(|| {
+        format!(
+            "an option of the group is chosen by `{group}=…` ({})",
+            options.join(", ")
+        )
+    })
+}
+
+/// Whether the rules have a key, given the variants that the tree has chosen.
+///
+/// # Errors
+/// They do not; the hint says what they have instead.
+pub(super) fn check_key(tree: &Node, keys: &[&str]) -> Result<(), ConfigError> {
+    let mut rule = CONFIG;
+    let mut parent = String::new();
+    for name in keys {
+        let found = match rule {
+            Rule::Map(fields) => field(fields, name, &parent)?,
+            Rule::Variants(variants) if *name != "name" => match chosen(tree, variants, &parent) {
+                Some(chosen) => variant_field(variants, chosen, name, &parent)?,
+                None => return Ok(()),
+            },
+            Rule::Variants(_) | Rule::List | Rule::Numbers(..) => return Ok(()),
+            _ => return Err(no_mapping(&parent)),
+        };
+        parent = path(&parent, name);
+        rule = found.rule;
+    }
+    Ok(())
+}
+
+fn no_mapping(key: &str) -> ConfigError {
+    ConfigError::new(
+        ConfigErrorKind::UnknownKey,
+        format!("`{key}` has no keys of its own"),
+    )
+    .with_hint(format!("`{key}` is one value: write `{key}=…`"))
+}
+
+/// The variant that the tree has at `key`.
+fn chosen<'t>(tree: &'t Node, variants: Variants, key: &str) -> Option<&'t str> {
+    tree.select(&path(key, "name"))?
+        .as_text()
+        .filter(|name| variants.iter().any(|(known, _)| known == name))
 }
 
 fn map(node: Node, fields: &[Field], key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
     let entries = entries(node, key)?;
     for (name, entry) in &entries {
-        if !fields.iter().any(|field| field.name == name) {
-            return Err(unknown_key(name, fields, key).at(&entry.origin));
-        }
+        field(fields, name, key).map_err(|error| error.at(&entry.origin))?;
     }
     let fields = check_fields(entries, fields, key)?;
     Ok(Node::new(Value::Map(fields), origin))
+}
+
+/// The rule of a key of a mapping.
+fn field<'f>(fields: &'f [Field], name: &str, key: &str) -> Result<&'f Field, ConfigError> {
+    fields
+        .iter()
+        .find(|field| field.name == name)
+        .ok_or_else(|| unknown_key(name, fields, key))
+}
+
+/// The rule of a key of the chosen variant.
+fn variant_field(
+    variants: Variants,
+    chosen: &str,
+    name: &str,
+    key: &str,
+) -> Result<&'static Field, ConfigError> {
+    field(fields_of(variants, chosen), name, key)
+        .map_err(|unknown| foreign_key(name, chosen, variants, key).unwrap_or(unknown))
+}
+
+fn fields_of(variants: Variants, chosen: &str) -> &'static [Field] {
+    variants
+        .iter()
+        .find(|(known, _)| *known == chosen)
+        .map_or(&[][..], |(_, fields)| *fields)
 }
 
 fn unknown_key(name: &str, fields: &[Field], key: &str) -> ConfigError {
@@ -148,10 +216,10 @@ fn check_fields(mut entries: Map, fields: &[Field], key: &str) -> Result<Map, Co
 
 fn must_be_set(key: &str) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Missing, format!("`{key}` must be set"))
-        .with_hint(format!("write `++{key}=…`"))
+        .with_hint(choosing(key).unwrap_or_else(|| format!("write `++{key}=…`")))
 }
 
-fn variant(node: Node, variants: &[(&str, &[Field])], key: &str) -> Result<Node, ConfigError> {
+fn variant(node: Node, variants: Variants, key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
     let mut entries = entries(node, key)?;
     let name_key = path(key, "name");
@@ -163,41 +231,26 @@ fn variant(node: Node, variants: &[(&str, &[Field])], key: &str) -> Result<Node,
     let name_origin = name.origin.clone();
     let name = one_of(name, &names, &name_key).map_err(|error| error.at(&name_origin))?;
     let chosen = name.as_text().unwrap_or_default().to_string();
-    let fields = variants
-        .iter()
-        .find(|(known, _)| *known == chosen)
-        .map_or(&[][..], |(_, fields)| *fields);
     for (entry_name, entry) in &entries {
-        if !fields.iter().any(|field| field.name == entry_name) {
-            let error = foreign_key(entry_name, &chosen, variants, key)
-                .unwrap_or_else(|| unknown_key(entry_name, fields, key));
-            return Err(error.at(&entry.origin));
-        }
+        variant_field(variants, &chosen, entry_name, key)
+            .map_err(|error| error.at(&entry.origin))?;
     }
-    let mut checked = check_fields(entries, fields, key)?;
+    let mut checked = check_fields(entries, fields_of(variants, &chosen), key)?;
     checked.shift_insert(0, "name".to_string(), name);
     Ok(Node::new(Value::Map(checked), origin))
 }
 
 /// The error for a key that the chosen variant does not have, but another.
-fn foreign_key(
-    name: &str,
-    chosen: &str,
-    variants: &[(&str, &[Field])],
-    key: &str,
-) -> Option<ConfigError> {
+fn foreign_key(name: &str, chosen: &str, variants: Variants, key: &str) -> Option<ConfigError> {
     let (owner, _) = variants
         .iter()
         .find(|(_, fields)| fields.iter().any(|field| field.name == name))?;
     let error = ConfigError::new(
         ConfigErrorKind::UnknownKey,
-        format!(
-            "`{}` is no key of `{chosen}` but of `{owner}`",
-            path(key, name)
-        ),
+        format!("`{chosen}` has no key `{}`", path(key, name)),
     );
     Some(error.with_hint(format!(
-        "choose one of the two with all its keys: `{0}={chosen}` or `{0}={owner}`",
+        "the key belongs to `{owner}`; choose one of the two with all its keys: `{0}={chosen}` or `{0}={owner}`",
         key.replace('.', "/")
     )))
 }

@@ -8,7 +8,7 @@ pub(super) enum Rule {
     /// A mapping with these keys.
     Map(&'static [Field]),
     /// A mapping whose `name` says which other keys it has.
-    Variants(&'static [(&'static str, &'static [Field])]),
+    Variants(Variants),
     /// A whole number in a range, both ends included.
     Whole(u64, u64),
     /// A finite number in a range.
@@ -26,6 +26,9 @@ pub(super) enum Rule {
     /// A list that is checked where it is used.
     List,
 }
+
+/// The keys of each variant besides `name`, by its name.
+pub(super) type Variants = &'static [(&'static str, &'static [Field])];
 
 /// A key of a mapping.
 #[derive(Debug, Clone, Copy)]

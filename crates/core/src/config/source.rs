@@ -167,6 +167,11 @@ impl<'a> Repository<'a> {
         }
     }
 
+    /// Whether the built-in configurations are below the project's; the rules go with them.
+    pub(super) const fn has_built_ins(&self) -> bool {
+        self.has_built_ins
+    }
+
     /// Names of a group's options, sorted; empty when there is no such group.
     pub(super) fn options(&self, group: &str) -> Vec<String> {
         if check_path(group).is_err() {

@@ -287,6 +287,12 @@ fn errors_on_the_command_line_say_what_and_what_next() {
         &["train.optimizer=sgd"],
         &["train.optimizer.name=sgd"],
         &["+train.optimizer.momentum=0.5"],
+        &["train.optimizer.momentum=0.5"],
+        &["train.schedule.step_epochs=3"],
+        &["~train/schedule"],
+        &["model.layrs=[]"],
+        &["~data.augment", "data.augment.brightness=0.1"],
+        &["nothing=1"],
         &["model.name=resnet"],
         &["train.epochs=0"],
         &["train.epochs=many"],
@@ -307,6 +313,7 @@ fn errors_on_the_command_line_say_what_and_what_next() {
         &["data.resize=strech"],
         &["data.dataset=../x"],
         &["train.monitor=accuracy"],
+        &["train.monitor=val/acc"],
         &["train.schedule.warmup_epochs=50"],
         &["train.optimizer.beta1=yes"],
         &["train={epochs:5,epoch:6}"],
@@ -336,6 +343,8 @@ fn errors_on_the_command_line_say_what_and_what_next() {
         &["model=../../secret"],
         &["train.note.deep=1"],
         &["+data=images"],
+        &["+data/augment=strong"],
+        &["+model=baseline"],
         &["model@other=baseline"],
         &["model=null"],
         &["++model=baseline"],
@@ -365,6 +374,10 @@ fn errors_in_files_say_where() {
         primary("defaults:\n  - model: ???\n"),
         primary("defaults:\n  - override train/optimizer: sgd\n  - model: baseline\n"),
         primary("defaults:\n  - override model/x: sgd\n"),
+        primary("defaults:\n  - data/augment: aerial\n"),
+        primary("defaults:\n  - data/augment: light\n"),
+        primary("defaults:\n  - data/augment: aerial\n  - data: default\n"),
+        primary("defaults:\n  - model: other\n  - model: baseline\n"),
         primary("defaults:\n  - train: default\n    model: x\n"),
         primary("defaults: model\n"),
         primary("train:\n  notes: ???\n  mote: ???\n"),
@@ -389,6 +402,20 @@ fn errors_in_files_say_where() {
         })
         .collect();
     insta::assert_snapshot!("errors_in_files", report);
+}
+
+#[test]
+fn a_choice_made_twice_is_placed_where_it_is_written_even_when_overridden() {
+    let source = project(&[("ferrotype.yaml", "defaults:\n  - data/augment: aerial\n")]);
+    let error = try_compose(&source, &["data/augment=strong"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`data/augment` is chosen twice (ferrotype.yaml:2)"
+    );
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("to replace the other choice write `- override data/augment: aerial`")
+    );
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub(in crate::config) struct Choices {
     deletions: IndexMap<String, Deletion>,
     /// `+group=option` of the command line.
     pub(super) appended: Vec<Entry>,
-    /// What was chosen in the end, by override key.
-    pub(super) known: IndexMap<String, Option<String>>,
+    /// The entries that chose in the end, by override key.
+    pub(super) known: IndexMap<String, Entry>,
     /// Override keys by group.
     known_keys: IndexMap<String, Vec<String>>,
     /// The overrides that are about values, not groups.
@@ -135,8 +135,9 @@ impl Choices {
         if let Target::Group { choice, .. } = &mut entry.target
             && let Some(found) = self.overrides.get_mut(&key)
         {
-            *choice = found.choice.clone();
-            entry.origin = found.origin.clone();
+            let own = std::mem::replace(choice, found.choice.clone());
+            let written_at = std::mem::replace(&mut entry.origin, found.origin.clone());
+            entry.overridden = Some((own, written_at));
             found.is_used = true;
         }
     }
@@ -163,19 +164,12 @@ impl Choices {
             return Ok(());
         }
         let key = entry.override_key();
-        let name = entry.name().map(str::to_string);
         match self.known.get(&key) {
-            Some(known) if *known != name => {
-                return Err(composition(format!("`{key}` is chosen twice"))
-                    .at(&entry.origin)
-                    .with_hint(format!(
-                        "to replace a choice write `- override {key}: {}`",
-                        name.as_deref().unwrap_or("null")
-                    )));
-            }
+            // Lists are walked from their end.
+            Some(later) if later.name() != entry.name() => return Err(chosen_twice(entry, later)),
             Some(_) => {}
             None => {
-                self.known.insert(key.clone(), name);
+                self.known.insert(key.clone(), entry.clone());
             }
         }
         let keys = self.known_keys.entry(entry.group_path()).or_default();
@@ -205,7 +199,10 @@ impl Choices {
 
     /// The option chosen of each group, by override key.
     pub(in crate::config) fn known_choices(&self) -> BTreeMap<String, Option<String>> {
-        self.known.clone().into_iter().collect()
+        self.known
+            .iter()
+            .map(|(key, entry)| (key.clone(), entry.name().map(str::to_string)))
+            .collect()
     }
 
     fn unused_override(&self, key: &str, unused: &ChoiceOverride) -> ConfigError {
@@ -223,6 +220,22 @@ impl Choices {
             None => error,
         }
     }
+}
+
+/// The error for two entries that choose for one group. Only an entry nearer to the primary list
+/// can override another, and of two in one list the later.
+pub(super) fn chosen_twice(earlier: &Entry, later: &Entry) -> ConfigError {
+    let overriding = if earlier.depth < later.depth {
+        earlier
+    } else {
+        later
+    };
+    composition(format!("`{}` is chosen twice", overriding.override_key()))
+        .at(overriding.written_at())
+        .with_hint(format!(
+            "to replace the other choice write `{}`",
+            overriding.as_override()
+        ))
 }
 
 fn option_name(element: &Element) -> Option<String> {

@@ -20,7 +20,11 @@ pub(in crate::config) struct Entry {
     pub(super) is_appended: bool,
     pub(super) is_deleted: bool,
     pub(super) is_primary: bool,
+    /// How many lists are above the one it stands in.
+    pub(super) depth: usize,
     pub(super) origin: Origin,
+    /// What it chose before something overrode it, and where that is written.
+    pub(super) overridden: Option<(Choice, Origin)>,
 }
 
 /// What an entry names.
@@ -71,7 +75,9 @@ impl Entry {
             is_appended: false,
             is_deleted: false,
             is_primary: false,
+            depth: 0,
             origin,
+            overridden: None,
         }
     }
 
@@ -199,6 +205,31 @@ impl Entry {
             format!("{group}@_global_")
         } else {
             format!("{group}@{package}")
+        }
+    }
+
+    /// Where the entry itself is written, overridden or not.
+    pub(super) fn written_at(&self) -> &Origin {
+        self.overridden
+            .as_ref()
+            .map_or(&self.origin, |(_, origin)| origin)
+    }
+
+    /// The entry as written, as one that replaces another choice.
+    pub(super) fn as_override(&self) -> String {
+        let key = match self.package.as_deref() {
+            None => self.written_path().to_string(),
+            Some("") => format!("{}@_here_", self.written_path()),
+            Some(package) => format!("{}@{package}", self.written_path()),
+        };
+        let option = match (&self.overridden, &self.target) {
+            (Some((choice, _)), _) | (None, Target::Group { choice, .. }) => choice.shown(),
+            (None, Target::Config(_)) => String::new(),
+        };
+        if self.is_appended {
+            format!("{key}={option}")
+        } else {
+            format!("- override {key}: {option}")
         }
     }
 

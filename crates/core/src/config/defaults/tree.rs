@@ -1,8 +1,9 @@
 //! From the primary configuration to the list of everything that is merged.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::choices::Choices;
+use super::choices::{Choices, chosen_twice};
 use super::entry::{Choice, Entry, Target};
 use crate::config::error::{ConfigError, ConfigErrorKind};
 use crate::config::interpolation;
@@ -109,6 +110,7 @@ impl Builder<'_, '_> {
 
     fn tree(&mut self, mut entry: Entry, context: Context) -> Result<Tree, ConfigError> {
         self.check_limits(&entry, context)?;
+        entry.depth = context.depth;
         let leaf = |entry| {
             Ok(Tree {
                 entry,
@@ -266,8 +268,9 @@ impl Builder<'_, '_> {
             .choices
             .known
             .iter()
-            .map(|(key, name)| {
-                let value = name.clone().map_or(Value::Null, Value::Text);
+            .map(|(key, entry)| {
+                let name = entry.name().map(str::to_string);
+                let value = name.map_or(Value::Null, Value::Text);
                 (key.clone(), Node::new(value, Origin::Program))
             })
             .collect();
@@ -383,11 +386,10 @@ fn collect(tree: Tree, merged: &mut Vec<Entry>) {
 
 /// A group may be chosen once; what stands for a parent's own content does not count.
 fn refuse_duplicates(merged: &[Entry]) -> Result<(), ConfigError> {
-    let mut keys = std::collections::BTreeSet::new();
-    for entry in merged.iter().filter(|entry| entry.is_group()) {
-        let key = entry.override_key();
-        if !keys.insert(key.clone()) {
-            return Err(composition(format!("`{key}` is chosen twice")).at(&entry.origin));
+    let mut known = BTreeMap::new();
+    for later in merged.iter().filter(|entry| entry.is_group()) {
+        if let Some(earlier) = known.insert(later.override_key(), later) {
+            return Err(chosen_twice(earlier, later));
         }
     }
     Ok(())
