@@ -6,6 +6,7 @@
 
 mod error;
 mod op;
+mod options;
 mod read;
 mod shapes;
 mod tensors;

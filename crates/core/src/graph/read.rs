@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Graph, GraphError, GraphErrorKind, Layer, MAX_LAYERS, Op};
+use super::{Graph, GraphError, GraphErrorKind, Layer, MAX_LAYERS, Op, options};
 
 /// Stands for the number of classes in `out_features` and `out_channels`.
 const CLASSES: &str = "classes";
@@ -108,8 +108,14 @@ fn read_layer(
     let default_name = namer.default_name(op_name);
     let inputs = take_inputs(&label, &mut fields)?;
     put_class_count(&mut fields, classes);
-    let op: Op = serde_json::from_value(Value::Object(fields))
-        .map_err(|error| malformed_operation(&label, op_name, &error.to_string()))?;
+    options::check(&label, op_name, &fields)?;
+    let op: Op = serde_json::from_value(Value::Object(fields)).map_err(|error| {
+        GraphError::layer(
+            GraphErrorKind::Malformed,
+            &label,
+            format!("`{op_name}`: {error}"),
+        )
+    })?;
     Ok(Layer {
         name: own_name.unwrap_or(default_name),
         op,
@@ -204,30 +210,8 @@ fn put_class_count(fields: &mut Map<String, Value>, classes: usize) {
     }
 }
 
-fn malformed_operation(label: &str, op: &str, reason: &str) -> GraphError {
-    let error = GraphError::layer(
-        GraphErrorKind::Malformed,
-        label,
-        format!("`{op}`: {reason}"),
-    );
-    match nearest_field(reason) {
-        Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
-        None => error,
-    }
-}
-
-/// serde says: unknown field `kernal`, expected one of `out_channels`, `kernel`, …
-fn nearest_field(reason: &str) -> Option<&str> {
-    let mut quoted = reason
-        .strip_prefix("unknown field ")?
-        .split('`')
-        .skip(1)
-        .step_by(2);
-    let unknown = quoted.next()?;
-    super::error::nearest(unknown, quoted)
-}
-
-fn describe(value: &Value) -> String {
+/// A value as an error shows it.
+pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "empty".to_string(),
         Value::Bool(flag) => format!("`{flag}`"),

@@ -177,20 +177,32 @@ fn mistakes() -> Vec<Mistake> {
         mistake(
             minimal_with(json!({"name": "a", "op": "conv2d", "out_channels": 4, "kernal": 3})),
             Kind::Malformed,
-            "unknown field `kernal`",
+            "layer `a`: `conv2d` has no option `kernal`",
             "did you mean `kernel`?",
         ),
         mistake(
             minimal_with(json!({"name": "a", "op": "relu", "slope": 1})),
             Kind::Malformed,
-            "unknown field `slope`",
+            "layer `a`: `relu` has no option `slope`",
+            "`relu` has no options",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "linear", "out_features": "abc"})),
+            Kind::Malformed,
+            "layer `a`: `out_features` is `abc`, expected a whole number, 1 or more",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "linear", "out_features": 3, "bias": 1})),
+            Kind::Malformed,
+            "layer `a`: `bias` is `1`, expected `true` or `false`",
             "",
         ),
         mistake(
             minimal_with(json!({"name": "a", "op": "conv2d", "kernel": 3})),
             Kind::Malformed,
-            "missing field `out_channels`",
-            "",
+            "layer `a`: `conv2d` needs `out_channels`",
+            "whole number",
         ),
         mistake(
             minimal_with(
