@@ -1,6 +1,7 @@
 //! Time of a training step and of an evaluation of the baseline, on a warm executor.
 //!
-//! `cargo bench -p ferrotype-engine --bench train_step -- [side in pixels] [batch size]`
+//! `cargo bench -p ferrotype-engine --bench train_step -- [side in pixels] [batch size]`; with
+//! `--features burn` Burn's executor beside it.
 
 #![allow(
     clippy::print_stdout,
@@ -30,40 +31,42 @@ fn main() {
         epsilon: 1e-8,
         weight_decay: 0.01,
     };
-    let mut executor = CpuExecutor::new(&graph, &optimizer, 1).unwrap();
     let images: Vec<f32> = (0..batch * 3 * side * side)
         .map(|index| (index * 7919 % 1000) as f32 / 500.0 - 1.0)
         .collect();
     let labels: Vec<u32> = (0..batch).map(|index| (index % CLASSES) as u32).collect();
-    let mut step = 0;
-    let step_time = median(|| {
-        let options = StepOptions {
-            step,
-            learning_rate: 1e-3,
-            dropout_seed: 1,
-            gradient_clip: Some(1.0),
-        };
-        step += 1;
-        executor.train_step(&images, &labels, &options).unwrap();
-    });
-    let evaluation_time = median(|| {
-        executor.evaluate(&images, batch).unwrap();
-    });
-    let gigaflops = |time: Duration, passes: f64| {
-        passes * flops as f64 * batch as f64 / time.as_secs_f64() / 1e9
+    let threads = rayon::current_num_threads();
+    println!("baseline, {side} pixels, batch {batch}, {threads} threads");
+    let report = |name: &str, mut executor: Box<dyn Executor>| {
+        let mut step = 0;
+        let step_time = median(|| {
+            let options = StepOptions {
+                step,
+                learning_rate: 1e-3,
+                dropout_seed: 1,
+                gradient_clip: Some(1.0),
+            };
+            step += 1;
+            executor.train_step(&images, &labels, &options).unwrap();
+        });
+        let evaluation_time = median(|| {
+            executor.evaluate(&images, batch).unwrap();
+        });
+        // The backward pass of a product is two products.
+        for (what, time, passes) in [("step", step_time, 3), ("evaluation", evaluation_time, 1)] {
+            let operations = (passes * flops * batch as u64) as f64;
+            let speed = operations / time.as_secs_f64() / 1e9;
+            println!("{name:5} {what:10} {time:>9.1?}  {speed:>5.0} GFLOP/s");
+        }
     };
-    println!(
-        "baseline, {side} pixels, batch {batch}, {} threads",
-        rayon::current_num_threads()
+    report(
+        "ours",
+        Box::new(CpuExecutor::new(&graph, &optimizer, 1).unwrap()),
     );
-    // The backward pass of a product is two products.
-    println!(
-        "step       {step_time:>9.1?}  {:>5.0} GFLOP/s",
-        gigaflops(step_time, 3.0)
-    );
-    println!(
-        "evaluation {evaluation_time:>9.1?}  {:>5.0} GFLOP/s",
-        gigaflops(evaluation_time, 1.0)
+    #[cfg(feature = "burn")]
+    report(
+        "Burn",
+        Box::new(ferrotype_engine::executor::BurnExecutor::new(&graph, &optimizer, 1).unwrap()),
     );
 }
 
