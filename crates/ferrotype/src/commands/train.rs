@@ -6,9 +6,8 @@ use clap::Args;
 use ferrotype_core::config::Composed;
 use ferrotype_core::name::check_name;
 use ferrotype_data::ImportRequest;
-use ferrotype_engine::checkpoint;
 use ferrotype_engine::train::TrainEnd;
-use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store};
+use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store, StoreErrorKind};
 
 use super::data;
 use crate::config_files;
@@ -58,6 +57,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let store = context.store()?;
     let mut overrides = arguments.overrides.clone();
     if let Some(path) = &arguments.data {
+        check_before_import(context, &overrides)?;
         let version = import(context, &store, path)?;
         overrides.push(format!("data.dataset={}", version.reference()));
     }
@@ -80,6 +80,9 @@ fn check_early(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(model) = &arguments.register {
         check_name("model", model)?;
     }
+    if let Some(run) = &arguments.name {
+        check_name("run", run)?;
+    }
     let names_a_dataset =
         |text: &&String| text.trim_start_matches('+').starts_with("data.dataset=");
     if let (Some(path), Some(setting)) = (
@@ -93,6 +96,15 @@ fn check_early(arguments: &Arguments) -> anyhow::Result<()> {
         .hint("leave one of them out")
         .into());
     }
+    Ok(())
+}
+
+/// Refuses settings before the images are read that no images could make right.
+fn check_before_import(context: &Context, overrides: &[String]) -> anyhow::Result<()> {
+    /// As good as any other number while the dataset's is not known.
+    const ANY_CLASSES: usize = 2;
+    let config = config_files::compose(context, overrides)?.config;
+    training::graph(&config, ANY_CLASSES)?;
     Ok(())
 }
 
@@ -110,12 +122,31 @@ fn begin(
     overrides: &[String],
     name: Option<String>,
 ) -> anyhow::Result<ClaimedJob> {
+    if let Some(name) = &name {
+        refuse_taken_name(context, store, name)?;
+    }
     let (composed, plan) = plan(context, store, overrides)?;
     let order = TrainingJob {
         register: arguments.register.clone(),
         alias: None,
     };
     training::begin(context, store, &plan, &composed, name, &order)
+}
+
+/// A run is named by its name, so there should be one of each.
+fn refuse_taken_name(context: &Context, store: &Store, name: &str) -> anyhow::Result<()> {
+    let is_taken = match context.wait(store.find_run(name)) {
+        Ok(run) => run.name == name,
+        Err(error) => error.kind() == StoreErrorKind::Ambiguous,
+    };
+    if is_taken {
+        return Err(Failure::new(format!("there is a run `{name}` already"))
+            .hint("choose another name")
+            .hint(format!("`ferrotype train --resume {name}` goes on with it"))
+            .hint(format!("`ferrotype runs delete {name}` deletes it"))
+            .into());
+    }
+    Ok(())
 }
 
 /// The configuration with its dataset version pinned, so that it replays the same run later.
@@ -136,13 +167,6 @@ fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Re
     let run = context.wait(store.find_run(text))?;
     let claimed = training::resume(context, &store, &run, register)?;
     context.printer().step("Resuming", &run.name);
-    if !store.run_directory(run.id).join(checkpoint::LAST).exists() {
-        context.printer().warning(format_args!(
-            "run `{}` has no `{}`; it starts again at the first epoch",
-            run.name,
-            checkpoint::LAST
-        ));
-    }
     let trained = training::work(context, &store, claimed)?;
     conclude(context, &trained)
 }
