@@ -25,7 +25,7 @@ impl TemporaryFile {
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(|error| StoreError::io("create", &path, &error))?;
+            .map_err(|error| StoreError::io("create a file in", folder, &error))?;
         Ok(Self {
             path,
             file: Some(file),

@@ -76,6 +76,14 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
         format!("{NAME}@{ALIAS} after {}", text::duration(started.elapsed())),
     );
     if arguments.no_serve {
+        let printer = context.printer();
+        printer.result(format_args!(
+            "\nTry next:\n\
+             \x20 ferrotype serve --model {NAME}@{ALIAS}\n\
+             \x20 ferrotype evaluate {NAME}@{ALIAS} --html report.html\n\
+             \x20 ferrotype predict {} --model {NAME}@{ALIAS}",
+            shown(&sample(&store, &dataset, &folder)?)
+        ));
         return Ok(());
     }
     serve_it(context, store, &dataset, &folder, arguments.port)
@@ -237,9 +245,7 @@ fn serve_it(
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let listener = serve::listen_from(context.printer(), host, port, PORTS_TRIED)?;
     let address = listener.local_addr()?;
-    let manifest = load_manifest(&store, dataset)?;
-    let sample = manifest.entries_in(Split::Test).next();
-    let sample = sample.map_or_else(PathBuf::new, |entry| folder.join(&entry.path));
+    let sample = sample(&store, dataset, folder)?;
     let hints = format!(
         "\nTry next:\n\
          \x20 the page    http://{address}/\n\
@@ -258,6 +264,13 @@ fn serve_it(
         printer.result(hints);
     }));
     serve::serve(context, options)
+}
+
+/// An image that the network has not learnt from.
+fn sample(store: &Store, dataset: &DatasetVersion, folder: &Path) -> anyhow::Result<PathBuf> {
+    let manifest = load_manifest(store, dataset)?;
+    let entry = manifest.entries_in(Split::Test).next();
+    Ok(entry.map_or_else(|| folder.to_path_buf(), |entry| folder.join(&entry.path)))
 }
 
 /// A path as it can be typed here: below the current folder without that folder.

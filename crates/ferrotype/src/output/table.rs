@@ -45,11 +45,16 @@ impl Table {
         table.load_style(
             TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')),
         );
-        table.set_content_arrangement(if to_terminal {
-            ContentArrangement::Dynamic
-        } else {
-            ContentArrangement::Disabled
-        });
+        // A terminal that does not know its width says 0: then nothing is folded.
+        match console::Term::stdout().size_checked() {
+            Some((_, columns)) if to_terminal && columns > 0 => {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+                table.set_width(columns);
+            }
+            _ => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
         table.set_header(&self.header);
         table.add_rows(&self.rows);
         for column in table.column_iter_mut() {

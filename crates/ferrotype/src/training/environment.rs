@@ -15,13 +15,32 @@ pub(super) fn describe(config: &Config) -> Value {
     };
     json!({
         "ferrotype": env!("CARGO_PKG_VERSION"),
-        "backend": "burn-flex (CPU)",
+        "executor": "cpu",
+        "instruction_set": instruction_set(),
         "system": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,
         "processor": processor(),
         "cores": cores,
         "loader_threads": loader_threads,
     })
+}
+
+/// The widest vector instructions of the processor that the executor's loops make use of.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+    }
+    if cfg!(target_arch = "aarch64") {
+        "NEON"
+    } else {
+        "baseline"
+    }
 }
 
 /// The processor's name, where the system tells it (Linux).

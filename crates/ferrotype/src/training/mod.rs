@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use ferrotype_core::config::Composed;
 use ferrotype_core::id::RunId;
+use ferrotype_engine::checkpoint;
 use ferrotype_engine::train::{TrainEnd, TrainOutcome, TrainRequest, train};
 use ferrotype_measure::EvaluationReport;
 use ferrotype_store::{
@@ -26,7 +27,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::text;
 use observer::{Observer, Watch};
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, graph};
 use run_log::RunLog;
 
 /// The kind of a training's job.
@@ -106,7 +107,8 @@ pub(crate) fn resume(
     register: Option<String>,
 ) -> anyhow::Result<ClaimedJob> {
     // Says who works on it, if somebody does.
-    drop(store.lock_run(run.id)?);
+    let lock = store.lock_run(run.id);
+    drop(lock.with_context(|| format!("run `{}` cannot be resumed", run.name))?);
     if run.status == RunStatus::Finished {
         return Err(Failure::new(format!("run `{}` is finished", run.name))
             .hint("start a new run, with `train.epochs=N` for a longer one")
@@ -223,6 +225,31 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
+    /// Refuses to begin anew silently when the run had come further than its folder knows.
+    fn check_checkpoint(&self) -> anyhow::Result<()> {
+        let path = self.store.run_directory(self.run.id).join(checkpoint::LAST);
+        if path.is_file() || self.run.started_at.is_none() {
+            return Ok(());
+        }
+        let metrics = self.context.wait(self.store.last_metrics(self.run.id))?;
+        if metrics.contains_key(observer::EPOCH_METRIC) {
+            return Err(Failure::new(format!(
+                "run `{}` has done epochs, but its checkpoint `{}` is gone",
+                self.run.name,
+                path.display()
+            ))
+            .hint("put the file back, or start a new run")
+            .into());
+        }
+        let message = format!(
+            "run `{}` has no checkpoint yet: it begins anew",
+            self.run.name
+        );
+        self.context.printer().warning(&message);
+        self.log.line(message);
+        Ok(())
+    }
+
     /// Trains, and then exports, evaluates and registers unless it was interrupted. Also answers
     /// whether somebody cancelled it.
     fn work(&self, order: &TrainingJob) -> anyhow::Result<(Trained, bool)> {
@@ -242,6 +269,7 @@ impl Worker<'_> {
     }
 
     fn train(&self, plan: &Plan) -> anyhow::Result<(TrainOutcome, bool)> {
+        self.check_checkpoint()?;
         let sources = plan.sources(self.store)?;
         let writer = self.store.writer()?;
         let watch = Watch {

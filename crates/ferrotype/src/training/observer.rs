@@ -18,6 +18,9 @@ use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::output::{Progress, text};
 
+/// The metric that is written when an epoch is done.
+pub(super) const EPOCH_METRIC: &str = "train/accuracy";
+
 /// Points of the training loss in one epoch, at most: each is the mean since the one before.
 const POINTS_IN_EPOCH: u64 = 25;
 
@@ -191,7 +194,7 @@ impl TrainObserver for Observer<'_> {
     }
 
     fn on_epoch_end(&mut self, summary: &EpochSummary) {
-        self.metric("train/accuracy", summary.train_accuracy);
+        self.metric(EPOCH_METRIC, summary.train_accuracy);
         let line = epoch_line(summary, self.validation.take().as_ref());
         self.tell(&line);
         // A crash from here on loses no metric of the epoch; once an epoch that is cheap.

@@ -59,10 +59,7 @@ impl Plan {
         let dataset = context.wait(store.dataset_version(&reference))?;
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
-        let side = config.data.image_size as usize;
-        let classes = dataset.classes.len();
-        let graph = Graph::from_config(&config.model, [CHANNELS, side, side], classes)?;
-        let layers = graph.check(classes)?;
+        let (graph, layers) = graph(&config, dataset.classes.len())?;
         Ok(Self {
             config,
             dataset,
@@ -157,6 +154,14 @@ impl Plan {
     fn transform(&self) -> anyhow::Result<Transform> {
         Ok(Transform::new(&self.preprocessing)?)
     }
+}
+
+/// The network that a configuration means for this many classes, and what each of its layers gives.
+pub(crate) fn graph(config: &Config, classes: usize) -> anyhow::Result<(Graph, Vec<LayerInfo>)> {
+    let side = config.data.image_size as usize;
+    let graph = Graph::from_config(&config.model, [CHANNELS, side, side], classes)?;
+    let layers = graph.check(classes)?;
+    Ok((graph, layers))
 }
 
 /// The preprocessing that training evaluates with and that the manifest carries to serving.

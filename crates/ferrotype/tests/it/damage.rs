@@ -57,6 +57,16 @@ fn a_corrupt_checkpoint_is_an_error_and_the_run_stays() {
 }
 
 #[test]
+fn a_run_whose_checkpoint_is_gone_does_not_begin_anew_silently() {
+    let project = with_interrupted_run();
+    let checkpoint = project::run_folder(&project, "cut").join("last.safetensors");
+    std::fs::remove_file(checkpoint).unwrap();
+    let failed = project.fail(&["train", "--resume", "cut"]);
+    assert!(complaint(&failed).contains("is gone"), "{}", failed.stderr);
+    assert!(complaint(&failed).contains("hint:"), "{}", failed.stderr);
+}
+
+#[test]
 fn a_corrupt_onnx_file_is_refused_when_imported() {
     let project = project::empty();
     let whole = onnx::colour_model(8);

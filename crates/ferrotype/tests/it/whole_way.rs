@@ -192,3 +192,34 @@ fn the_same_seed_gives_the_same_weights_and_another_does_not() {
     assert!(weights("a") == weights("b"));
     assert!(weights("a") != weights("c"));
 }
+
+#[test]
+fn what_would_fail_after_hours_is_refused_at_once() {
+    let project = project::with_colours();
+    project::train(&project, "taken", &["train.epochs=1"]);
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["--register", "bad name!"],
+            "`bad name!` is not a valid model",
+        ),
+        (&["--name", "bad/name"], "`bad/name` is not a valid run"),
+        (&["--name", "taken"], "there is a run `taken` already"),
+        (
+            &["--data", "images", "data.dataset=colours"],
+            "name two datasets",
+        ),
+        (&["--data", "images", "model=gone"], "gone"),
+    ];
+    for (more, complaint) in cases {
+        let refused = project.run(&[&["train"], more].concat());
+        assert!(
+            matches!(refused.code, Some(1 | 2)),
+            "{}",
+            refused.describe()
+        );
+        assert!(refused.stderr.contains(complaint), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("Imported"), "{}", refused.stderr);
+    }
+    let runs = project.succeed(&["runs", "list", "--json"]).json();
+    assert_eq!(runs.as_array().unwrap().len(), 1);
+}

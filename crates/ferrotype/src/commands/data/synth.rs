@@ -12,6 +12,7 @@ use crate::output::text;
 
 /// The arguments of `ferrotype data synth`.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// The folder to write, one folder a class inside
     path: PathBuf,
