@@ -25,7 +25,7 @@ pub const CLASSES: [&str; 6] = ["field", "forest", "orchard", "residential", "ro
 /// A class that [`CLASSES`] does not hold, for drift: solar panels.
 pub const UNSEEN_CLASS: &str = "solar";
 
-/// Whether [`paint`] shows [`UNSEEN_CLASS`] in place of this tile because of `drift.unseen`.
+/// Whether [`paint()`] shows [`UNSEEN_CLASS`] in place of this tile because of `drift.unseen`.
 pub fn shows_unseen(class: usize, seed: u64, index: u64, drift: &Drift) -> bool {
     let mut rng = random::stream(seed, "synth/unseen", &[class as u64, index]);
     random::chance(&mut rng, drift.unseen)
