@@ -1,8 +1,8 @@
 //! Everything spoken over HTTP: serving endpoints, the JSON API, metrics, and the pages.
 //!
-//! [`serve`] is the entry. A request passes [`guard`](self) (host, body, headers, log), then a thin
-//! handler in `api` or `pages`, which fills a struct of `views` from the store; `serving` decodes
-//! pictures and runs networks on a bounded number of threads.
+//! [`serve`] is the entry. A request passes `guard` (log, body, headers, host), then a thin handler in
+//! `api` or `pages`, which fills a struct of `views` from the store; `serving` decodes pictures and
+//! runs networks on a bounded number of threads.
 
 mod api;
 mod assets;

@@ -118,7 +118,7 @@ impl ServeOptions {
             retention_days: Some(DEFAULT_RETENTION_DAYS),
             allowed_hosts: Vec::new(),
             workers: 0,
-            queue_length: 128,
+            queue_length: 1024,
             on_ready: None,
             shutdown: Box::pin(std::future::pending()),
         }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::error::{ApiError, ErrorKind};
+
+/// How long a request waits for a worker before it is refused: by then most clients have gone.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A place in the line. Whoever holds one may use the workers.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub(crate) struct Pool {
     upload_kilobytes: Arc<Semaphore>,
     line_length: usize,
     worker_count: usize,
+    longest_wait: Duration,
     running: Arc<AtomicUsize>,
 }
 
@@ -59,6 +64,7 @@ impl Pool {
             upload_kilobytes: Arc::new(Semaphore::new(kilobytes)),
             line_length,
             worker_count: workers,
+            longest_wait: LONGEST_WAIT,
             running: Arc::default(),
         }
     }
@@ -87,15 +93,16 @@ impl Pool {
             })
     }
 
-    /// Runs `work` on a worker, as soon as one is free. A caller that goes away before that is
+    /// Runs `work` on a worker, as soon as one is free, or refuses after a while. A caller that goes away before that is
     /// never worked for; one that goes away later does not stop the work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let worker = Arc::clone(&self.workers)
-            .acquire_owned()
+        let free = Arc::clone(&self.workers).acquire_owned();
+        let worker = tokio::time::timeout(self.longest_wait, free)
             .await
+            .map_err(|_| waited_too_long())?
             .map_err(|_| shutting_down())?;
         let running = Running::start(&self.running);
         let span = tracing::Span::current();
@@ -122,6 +129,17 @@ impl Pool {
     pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
     }
+}
+
+fn waited_too_long() -> ApiError {
+    ApiError::new(
+        ErrorKind::Overloaded,
+        format!(
+            "no worker came free within {} seconds",
+            LONGEST_WAIT.as_secs()
+        ),
+    )
+    .with_hint("try again in a second, or run more replicas")
 }
 
 fn shutting_down() -> ApiError {
@@ -152,6 +170,23 @@ mod tests {
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
         assert_eq!(pool.running(), 0);
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_too_long_is_refused() {
+        let mut pool = Pool::new(1, 10, 1 << 20);
+        pool.longest_wait = Duration::from_millis(1);
+        let pool = Arc::new(pool);
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        let busy = Arc::clone(&pool);
+        let first = tokio::spawn(async move { busy.run(move || finished.recv().is_ok()).await });
+        while pool.running() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let second = pool.run(|| true).await;
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
+        finish.send(()).unwrap();
+        assert!(first.await.unwrap().unwrap());
     }
 
     #[tokio::test]
