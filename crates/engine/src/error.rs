@@ -37,7 +37,7 @@ pub enum EngineErrorKind {
     Export,
 }
 
-/// An error of the engine, with what to do next.
+/// An error of the engine, with what to do next. Its message does not repeat its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}{}", place(message, path.as_deref()))]
 pub struct EngineError {
@@ -100,7 +100,7 @@ impl EngineError {
         } else {
             Self::new(
                 EngineErrorKind::Io,
-                format!("`{}` could not be {verb}: {source}", path.display()),
+                format!("`{}` could not be {verb}", path.display()),
             )
         };
         error.with_path(path).with_source(source)
@@ -128,16 +128,16 @@ impl From<GraphError> for EngineError {
             hint: error.hint(),
             ..Self::new(EngineErrorKind::Graph, error.to_string())
         }
-        .with_source(error)
     }
 }
 
 impl From<SampleError> for EngineError {
     fn from(error: SampleError) -> Self {
+        let message = error.to_string();
         Self {
             hint: error.hint(),
-            ..Self::new(EngineErrorKind::Sample, error.to_string())
+            source: Some(error.source),
+            ..Self::new(EngineErrorKind::Sample, message)
         }
-        .with_source(error)
     }
 }

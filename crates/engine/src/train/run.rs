@@ -117,18 +117,33 @@ impl<'a> Run<'a> {
 
     /// Takes up the last checkpoint, if there is one; says whether there was.
     fn continue_from_last(&mut self, resume: bool) -> Result<bool, EngineError> {
-        if !self.last_path.exists() {
+        let existing = [&self.last_path, &self.best_path]
+            .into_iter()
+            .find(|path| path.exists());
+        let Some(existing) = existing else {
             return Ok(false);
-        }
+        };
         if !resume {
             return Err(EngineError::new(
                 EngineErrorKind::Config,
+                format!("there is a checkpoint already: `{}`", existing.display()),
+            )
+            .with_hint("resume the run, or train into another folder")
+            .with_path(existing));
+        }
+        if existing != &self.last_path {
+            // Starting anew would overwrite the best of what was trained.
+            return Err(EngineError::new(
+                EngineErrorKind::NoCheckpoint,
                 format!(
-                    "there is a checkpoint already: `{}`",
+                    "`{}` is gone, there is nothing to resume from",
                     self.last_path.display()
                 ),
             )
-            .with_hint("resume the run, or train into another folder")
+            .with_hint(format!(
+                "`{}` is still there to evaluate and export; to train again, start a new run",
+                existing.display()
+            ))
             .with_path(&self.last_path));
         }
         let checkpoint = checkpoint::load_for(&self.last_path, &self.graph)?;

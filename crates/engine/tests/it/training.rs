@@ -247,6 +247,25 @@ fn a_folder_with_a_checkpoint_is_not_overwritten_by_a_new_run() {
 }
 
 #[test]
+fn a_run_whose_last_checkpoint_is_gone_does_not_begin_again_over_its_best() {
+    let config = config(1);
+    let folder = tempfile::tempdir().unwrap();
+    train(
+        request(&config, folder.path(), false),
+        &mut Recorder::default(),
+    )
+    .unwrap();
+    fs::remove_file(folder.path().join(LAST)).unwrap();
+    let before = fs::read(folder.path().join(BEST)).unwrap();
+    for resume in [true, false] {
+        let again = request(&config, folder.path(), resume);
+        let error = train(again, &mut Recorder::default()).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+    }
+    assert_eq!(fs::read(folder.path().join(BEST)).unwrap(), before);
+}
+
+#[test]
 fn settings_out_of_range_are_refused_by_their_key() {
     let base = config(1);
     let cases = [
