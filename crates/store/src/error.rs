@@ -57,6 +57,7 @@ impl StoreErrorKind {
     /// What helps against most errors of the kind.
     const fn usual_hint(self) -> Option<&'static str> {
         match self {
+            Self::NotFound => Some("list the datasets, models or runs to see what there is"),
             Self::NewerSchema => {
                 Some("use the newer Ferrotype that wrote it, or another project folder")
             }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ferrotype_core::name::Reference;
 use ferrotype_inference::{RuntimeChoice, runtimes};
+use ferrotype_store::Store;
 use ferrotype_web::{DEFAULT_RETENTION_DAYS, Limits, OnReady, ServeOptions};
 
 use crate::context::Context;
@@ -56,6 +57,9 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
             "anybody who reaches this machine can use the service: there is no log-in yet",
         );
     }
+    if arguments.model.is_none() {
+        warn_without_default(context, &store)?;
+    }
     let mut options = ServeOptions::new(listener, store, context.clock());
     options.limits.max_body_bytes = arguments.max_body_bytes;
     options.retention_days = (arguments.retention_days > 0).then_some(arguments.retention_days);
@@ -69,6 +73,21 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
         options.model.as_ref(),
     ));
     serve(context, options)
+}
+
+/// Says so when no model answers a request that names none.
+fn warn_without_default(context: &Context, store: &Store) -> anyhow::Result<()> {
+    let models = context.wait(store.models())?;
+    match models.len() {
+        0 => context.printer().warning(
+            "there is no model yet: requests are answered once one is registered",
+        ),
+        1 => {}
+        count => context.printer().warning(format_args!(
+            "there are {count} models and none is named by `--model`: a request has to, by `?model=`"
+        )),
+    }
+    Ok(())
 }
 
 /// Serves until Ctrl-C or SIGTERM; what is in flight is finished first.
