@@ -89,7 +89,8 @@ impl EngineError {
     pub(crate) fn io(verb: &str, path: &Path, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            // The last is what `ulimit -f` answers.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         );
         let error = if full {
             Self::new(

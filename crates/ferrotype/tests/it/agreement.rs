@@ -13,7 +13,7 @@ use ferrotype_core::manifest::{
 use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
 use ferrotype_engine::onnx_export;
 use ferrotype_inference::{embed_manifest, inspect};
-use ferrotype_testkit::images::{jpeg, jpeg_with_orientation};
+use ferrotype_testkit::images::{jpeg, jpeg_with_orientation, png};
 use ferrotype_testkit::onnx::colour_model;
 use ferrotype_vision::RgbImage;
 use ferrotype_vision::decode::{DecodeLimits, decode};
@@ -22,6 +22,8 @@ use ferrotype_vision::loader::{
 };
 use ferrotype_vision::random;
 use ferrotype_vision::transform::Transform;
+
+use crate::project;
 
 const SIDE: u32 = 32;
 const CLASSES: usize = 3;
@@ -216,7 +218,7 @@ fn hold(name: &str, trained: &[f32], answer: &[f32]) {
 #[test]
 fn the_exported_network_answers_on_onnx_runtime_as_in_training() {
     let Some(python) = std::env::var_os("FERROTYPE_TEST_PYTHON") else {
-        eprintln!("skipped: FERROTYPE_TEST_PYTHON is not set (./test sets it)");
+        skipped("FERROTYPE_TEST_PYTHON");
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -253,4 +255,47 @@ fn the_exported_network_answers_on_onnx_runtime_as_in_training() {
             + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {said}", graph.name);
     }
+}
+
+/// Tells of a test that needs what `./test` installs; in CI that is a failure.
+fn skipped(variable: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{variable} is not set");
+    eprintln!("skipped: {variable} is not set (./test sets it)");
+}
+
+#[test]
+fn both_runtimes_say_the_same_of_a_picture() {
+    let Some(library) = std::env::var_os("FERROTYPE_TEST_ONNXRUNTIME") else {
+        skipped("FERROTYPE_TEST_ONNXRUNTIME");
+        return;
+    };
+    let project = project::with_model();
+    project.write("a.png", png(40, 30, [220, 30, 30]));
+    let ask = |runtime: &str| -> serde_json::Value {
+        let arguments = [
+            "predict",
+            "a.png",
+            "--model",
+            "colours",
+            "--json",
+            "--runtime",
+            runtime,
+        ];
+        let mut command = project.command(&arguments);
+        let output = command.env("ORT_DYLIB_PATH", &library).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{runtime}: {stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (rten, found) = (ask("rten"), ask("auto"));
+    assert!(rten["runtime"].as_str().unwrap().starts_with("rten"));
+    assert!(
+        found["runtime"]
+            .as_str()
+            .unwrap()
+            .starts_with("ONNX Runtime")
+    );
+    let confidence = |answer: &serde_json::Value| answer["predictions"][0]["confidence"].as_f64();
+    let difference = confidence(&rten).unwrap() - confidence(&found).unwrap();
+    assert!(difference.abs() < 1e-4, "{difference}");
 }
