@@ -187,12 +187,12 @@ fn write_case(folder: &Path, graph: &Graph, classes: usize) {
 
 #[test]
 fn onnx_runtime_agrees_with_the_executor() {
-    let python = std::env::var("FERROTYPE_PYTHON").unwrap_or_else(|_| "python3".to_string());
+    let python = std::env::var("FERROTYPE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_string());
     let probe = Command::new(&python)
         .args(["-c", "import onnxruntime, numpy"])
         .output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("skipped: `{python}` has no onnxruntime; FERROTYPE_PYTHON names one that has");
+        eprintln!("skipped: `{python}` has no onnxruntime; FERROTYPE_TEST_PYTHON names one that has");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
