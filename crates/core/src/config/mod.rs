@@ -1,6 +1,6 @@
 //! Configuration: composition in Hydra's manner, and the typed result.
 //!
-//! [`compose`] reads the primary configuration (`ferrotype.yaml`) and the groups (`configs/`)
+//! [`compose()`] reads the primary configuration (`ferrotype.yaml`) and the groups (`configs/`)
 //! from a [`ConfigSource`], over configurations that are built in; merges them in the order of
 //! their defaults lists ([`defaults`](self)); applies the overrides of the command line; replaces
 //! interpolations; and checks every key and value against the types in [`schema`]. Every value
