@@ -192,7 +192,9 @@ fn onnx_runtime_agrees_with_the_executor() {
         .args(["-c", "import onnxruntime, numpy"])
         .output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("skipped: `{python}` has no onnxruntime; FERROTYPE_TEST_PYTHON names one that has");
+        eprintln!(
+            "skipped: `{python}` has no onnxruntime; FERROTYPE_TEST_PYTHON names one that has"
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();
