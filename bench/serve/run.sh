@@ -14,7 +14,7 @@ trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
 
 cd "$work"
 [ -e demo.onnx ] || { "$ferrotype" demo --no-serve >demo.log 2>&1; "$ferrotype" export demo@production -o demo.onnx >/dev/null; }
-FERROTYPE_IMAGE=${FERROTYPE_IMAGE:-$(find .ferrotype/demo -name '*.jpg' -o -name '*.png' | sort | head -n 1)}
+FERROTYPE_IMAGE=${FERROTYPE_IMAGE:-$PWD/$(find .ferrotype/demo -name '*.png' -print -quit)}
 export FERROTYPE_IMAGE FERROTYPE_ONNX=$work/demo.onnx
 library=$("$python" -c 'import glob, onnxruntime, os; print(glob.glob(os.path.join(os.path.dirname(onnxruntime.__file__), "capi", "libonnxruntime.so*"))[0])')
 
