@@ -8,6 +8,7 @@ pub mod augment;
 pub mod decode;
 pub mod encode;
 pub mod loader;
+pub mod mix;
 pub mod pixels;
 pub mod random;
 mod resize;
