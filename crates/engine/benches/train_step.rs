@@ -23,7 +23,7 @@ fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
     let side = numbers.next().unwrap_or(64);
     let batch = numbers.next().unwrap_or(64);
-    let graph = zoo::build("baseline", [3, side, side], CLASSES, None).unwrap();
+    let graph = zoo::build("baseline", [3, side, side], CLASSES, &Default::default()).unwrap();
     let flops: u64 = graph.shapes().unwrap().iter().map(|info| info.flops).sum();
     let optimizer = OptimizerConfig::AdamW {
         beta1: 0.9,

@@ -4,9 +4,11 @@
 //! [`Graph`]. [`Graph::shapes`] checks it and says what each layer gives and costs;
 //! [`Graph::tensors`] lists its weights by name.
 
+mod costs;
 mod error;
 mod op;
 mod options;
+mod output_shape;
 mod read;
 mod shapes;
 mod tensors;
@@ -17,7 +19,7 @@ pub mod zoo;
 use serde::{Deserialize, Serialize};
 
 pub use error::{GraphError, GraphErrorKind};
-pub use op::{NORM_EPSILON, NORM_MOMENTUM, Op, Size};
+pub use op::{LAYER_SCALE, NORM_EPSILON, NORM_MOMENTUM, Op, Size, adaptive_window};
 pub use shapes::{LayerInfo, MAX_ACTIVATIONS, MAX_LAYERS, MAX_PARAMETERS};
 pub use tensors::{TensorRole, TensorSpec};
 
@@ -68,7 +70,13 @@ impl Graph {
     ) -> Result<Self, GraphError> {
         let graph = match &model.layers {
             Some(layers) => Self::from_layers(&model.name, input, classes, layers)?,
-            None => zoo::build(&model.name, input, classes, model.dropout)?,
+            None => {
+                let options = zoo::ZooOptions {
+                    dropout: model.dropout,
+                    ..Default::default()
+                };
+                zoo::build(&model.name, input, classes, &options)?
+            }
         };
         graph.check(classes)?;
         Ok(graph)
@@ -129,7 +137,19 @@ impl Graph {
                 shapes::display_shape(&last.output_shape)
             ),
         )
-        .with_hint("end with `op: linear` and `out_features: classes`"))
+        .with_hint(self.end_hint(&last.output_shape)))
+    }
+
+    /// How to end with one row of logits, for a graph whose last layer gives `shape`.
+    fn end_hint(&self, shape: &[usize]) -> &'static str {
+        let ends_in_linear = matches!(
+            self.layers.last().map(|layer| &layer.op),
+            Some(Op::Linear { .. })
+        );
+        if ends_in_linear && shape.len() > 1 {
+            return "put `op: flatten` above it";
+        }
+        "end with `op: linear` and `out_features: classes`"
     }
 
     fn check_embedding(&self, infos: &[LayerInfo]) -> Result<(), GraphError> {

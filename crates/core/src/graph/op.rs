@@ -1,6 +1,7 @@
 //! The operations a layer can compute, with their hyper-parameters.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq, Serializer};
@@ -157,6 +158,14 @@ pub enum Op {
     HardSwish {},
     /// `1 / (1 + exp(-x))`
     Sigmoid {},
+    /// `min(max(x, 0), 6)`
+    Relu6 {},
+    /// `min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, arXiv:1905.02244).
+    #[serde(alias = "hardsigmoid")]
+    HardSigmoid {},
+    /// `x · (1 + erf(x / √2)) / 2`, not its approximation by `tanh` (Hendrycks & Gimpel 2016,
+    /// arXiv:1606.08415).
+    Gelu {},
     /// The largest element of each window; padding never wins.
     MaxPool2d {
         /// Size of the window.
@@ -183,9 +192,28 @@ pub enum Op {
     },
     /// The mean over height and width: `[channels, 1, 1]`.
     GlobalAvgPool {},
+    /// The mean of each of `output` windows that cover the image; see [`adaptive_window()`].
+    AdaptiveAvgPool2d {
+        /// Height and width of the output; may exceed the input's.
+        #[serde(alias = "output_size")]
+        output: Size,
+    },
+    /// Normalisation over the channels of each pixel (or of the row) on its own (Ba et al. 2016,
+    /// arXiv:1607.06450). `weight`, `bias`: `[channels]`.
+    LayerNorm {
+        /// Added to the variance.
+        #[serde(
+            default = "norm_epsilon",
+            skip_serializing_if = "is_norm_epsilon",
+            alias = "eps"
+        )]
+        epsilon: f64,
+    },
     /// All elements in one row: `[features]`.
     Flatten {},
-    /// Matrix product. `weight` `[out_features, in_features]`, `bias` `[out_features]`.
+    /// Matrix product over the channels: of a row, or of each pixel on its own
+    /// (`[out_features, height, width]`). `weight` `[out_features, in_features]`, `bias`
+    /// `[out_features]`.
     Linear {
         /// Features of the output.
         out_features: usize,
@@ -200,29 +228,86 @@ pub enum Op {
         #[serde(default = "half", alias = "p")]
         probability: f64,
     },
+    /// While training, zeroes all of an image with this probability and scales the other images
+    /// up; does nothing otherwise (Huang et al. 2016, arXiv:1603.09382; the mode `row`).
+    #[serde(alias = "drop_path")]
+    StochasticDepth {
+        /// Probability of zeroing, 0 to below 1.
+        #[serde(alias = "p")]
+        probability: f64,
+    },
     /// The sum of two or more layers of the same shape.
     Add {},
+    /// The product of two layers of the same shape, or of one number per channel (`[channels, 1, 1]`
+    /// or `[channels]`, the second) with each of the first's channels.
+    Multiply {},
     /// Two or more layers side by side: along the channels, or the features.
     Concat {},
+    /// Each channel times a number that is fitted (Touvron et al. 2021, arXiv:2103.17239).
+    /// `gamma` `[channels]`.
+    LayerScale {
+        /// The number that training begins with.
+        #[serde(default = "layer_scale", skip_serializing_if = "is_layer_scale")]
+        initial: f64,
+    },
+    /// The pixels as tokens, row by row, with one that is fitted before them:
+    /// `[channels, height · width + 1, 1]`. Its tensor goes by the layer's name, `[1, 1, channels]`.
+    ClassToken {},
+    /// Adds a number that is fitted to each element. Its tensor goes by the layer's name,
+    /// `[1, tokens, channels]`.
+    PositionEmbedding {},
+    /// Softmax attention of each token to all (Vaswani et al. 2017, arXiv:1706.03762), without the
+    /// linear layers around it: from `[3 · channels, tokens, 1]`, the queries, keys and values, each
+    /// head by head, to `[channels, tokens, 1]`.
+    Attention {
+        /// Heads; each has `channels / heads` channels.
+        #[serde(alias = "num_heads")]
+        heads: usize,
+    },
+    /// One token: `[channels]`.
+    SelectToken {
+        /// Which, counted from 0.
+        #[serde(default)]
+        index: usize,
+    },
+}
+
+/// The pixels, along one axis of `input`, that output number `index` of `output` is the mean of in
+/// an [`Op::AdaptiveAvgPool2d`]: `floor(index · input / output) .. ceil((index + 1) · input / output)`,
+/// as PyTorch's `AdaptiveAvgPool2d` has it.
+pub const fn adaptive_window(index: usize, input: usize, output: usize) -> Range<usize> {
+    index * input / output..((index + 1) * input).div_ceil(output)
 }
 
 impl Op {
     /// The names of all operations, as they are written.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 26] = [
         "conv2d",
         "batch_norm2d",
+        "layer_norm",
         "relu",
+        "relu6",
         "silu",
         "hard_swish",
         "sigmoid",
+        "hard_sigmoid",
+        "gelu",
         "max_pool2d",
         "avg_pool2d",
         "global_avg_pool",
+        "adaptive_avg_pool2d",
         "flatten",
         "linear",
         "dropout",
+        "stochastic_depth",
         "add",
+        "multiply",
         "concat",
+        "layer_scale",
+        "class_token",
+        "position_embedding",
+        "attention",
+        "select_token",
     ];
 
     /// The operation's name, as it is written.
@@ -234,28 +319,43 @@ impl Op {
             Self::Silu {} => "silu",
             Self::HardSwish {} => "hard_swish",
             Self::Sigmoid {} => "sigmoid",
+            Self::Relu6 {} => "relu6",
+            Self::HardSigmoid {} => "hard_sigmoid",
+            Self::Gelu {} => "gelu",
             Self::MaxPool2d { .. } => "max_pool2d",
             Self::AvgPool2d { .. } => "avg_pool2d",
             Self::GlobalAvgPool {} => "global_avg_pool",
+            Self::AdaptiveAvgPool2d { .. } => "adaptive_avg_pool2d",
+            Self::LayerNorm { .. } => "layer_norm",
             Self::Flatten {} => "flatten",
             Self::Linear { .. } => "linear",
             Self::Dropout { .. } => "dropout",
+            Self::StochasticDepth { .. } => "stochastic_depth",
             Self::Add {} => "add",
+            Self::Multiply {} => "multiply",
             Self::Concat {} => "concat",
+            Self::LayerScale { .. } => "layer_scale",
+            Self::ClassToken {} => "class_token",
+            Self::PositionEmbedding {} => "position_embedding",
+            Self::Attention { .. } => "attention",
+            Self::SelectToken { .. } => "select_token",
         }
     }
 
-    /// Whether it takes two or more inputs (else exactly one).
+    /// Whether it takes two inputs or more (else exactly one).
     pub const fn joins(&self) -> bool {
-        matches!(self, Self::Add {} | Self::Concat {})
+        matches!(self, Self::Add {} | Self::Multiply {} | Self::Concat {})
     }
 }
 
-/// PyTorch's default epsilon of batch normalisation.
+/// PyTorch's default epsilon of normalisations.
 pub const NORM_EPSILON: f64 = 1e-5;
 
 /// PyTorch's default momentum of batch normalisation's running statistics.
 pub const NORM_MOMENTUM: f64 = 0.1;
+
+/// The number that a layer scale begins with in ConvNeXt (Liu et al. 2022, arXiv:2201.03545).
+pub const LAYER_SCALE: f64 = 1e-6;
 
 const fn one() -> Size {
     Size::square(1)
@@ -303,6 +403,14 @@ const fn norm_momentum() -> f64 {
 
 fn is_norm_momentum(momentum: &f64) -> bool {
     *momentum == NORM_MOMENTUM
+}
+
+const fn layer_scale() -> f64 {
+    LAYER_SCALE
+}
+
+fn is_layer_scale(initial: &f64) -> bool {
+    *initial == LAYER_SCALE
 }
 
 const fn half() -> f64 {

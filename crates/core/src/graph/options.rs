@@ -20,6 +20,8 @@ struct OpOption {
 #[derive(Clone, Copy)]
 enum Kind {
     Count,
+    /// A [`Kind::Count`] that may be 0.
+    Index,
     /// A whole number or a pair of them.
     Size,
     /// A [`Kind::Size`] or null.
@@ -31,7 +33,7 @@ enum Kind {
 impl Kind {
     fn admits(self, value: &Value) -> bool {
         match self {
-            Self::Count => value.is_u64(),
+            Self::Count | Self::Index => value.is_u64(),
             Self::Size => match value {
                 Value::Array(pair) => pair.len() == 2 && pair.iter().all(Value::is_u64),
                 side => side.is_u64(),
@@ -46,6 +48,7 @@ impl Kind {
     const fn words(self) -> &'static str {
         match self {
             Self::Count => "a whole number, 1 or more",
+            Self::Index => "a whole number, 0 or more",
             Self::Size | Self::SizeOrNone => "a whole number or a pair `[height, width]`",
             Self::Number => "a number",
             Self::Flag => "`true` or `false`",
@@ -97,12 +100,24 @@ const POOLING: &[OpOption] = &[
     option("padding", Kind::Size),
 ];
 
+const ADAPTIVE_POOLING: &[OpOption] = &[alias("output_size", required("output", Kind::Size))];
+
+const LAYER_NORMALIZATION: &[OpOption] = &[alias("eps", option("epsilon", Kind::Number))];
+
 const LINEAR: &[OpOption] = &[
     required("out_features", Kind::Count),
     option("bias", Kind::Flag),
 ];
 
 const DROPOUT: &[OpOption] = &[alias("p", option("probability", Kind::Number))];
+
+const STOCHASTIC_DEPTH: &[OpOption] = &[alias("p", required("probability", Kind::Number))];
+
+const LAYER_SCALE: &[OpOption] = &[option("initial", Kind::Number)];
+
+const ATTENTION: &[OpOption] = &[alias("num_heads", required("heads", Kind::Count))];
+
+const TOKEN: &[OpOption] = &[option("index", Kind::Index)];
 
 /// The options of an operation by its name.
 fn options_of(op: &str) -> &'static [OpOption] {
@@ -111,7 +126,13 @@ fn options_of(op: &str) -> &'static [OpOption] {
         "batch_norm2d" => NORMALIZATION,
         "max_pool2d" | "avg_pool2d" => POOLING,
         "linear" => LINEAR,
+        "adaptive_avg_pool2d" => ADAPTIVE_POOLING,
+        "layer_norm" => LAYER_NORMALIZATION,
         "dropout" => DROPOUT,
+        "stochastic_depth" => STOCHASTIC_DEPTH,
+        "layer_scale" => LAYER_SCALE,
+        "attention" => ATTENTION,
+        "select_token" => TOKEN,
         _ => &[],
     }
 }
@@ -178,7 +199,7 @@ mod tests {
 
     fn sample(kind: Kind) -> Value {
         match kind {
-            Kind::Count => json!(1),
+            Kind::Count | Kind::Index => json!(1),
             Kind::Size => json!([1, 2]),
             Kind::SizeOrNone => Value::Null,
             Kind::Number => json!(0.5),

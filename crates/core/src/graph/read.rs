@@ -169,6 +169,8 @@ fn operation_name(label: &str, fields: &Map<String, Value>) -> Result<&'static s
     let canonical = match written {
         "swish" => "silu",
         "hardswish" => "hard_swish",
+        "hardsigmoid" => "hard_sigmoid",
+        "drop_path" => "stochastic_depth",
         other => other,
     };
     if let Some(known) = Op::NAMES.into_iter().find(|name| *name == canonical) {

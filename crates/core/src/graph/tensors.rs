@@ -1,6 +1,6 @@
 //! The named tensors of a graph: what a checkpoint holds.
 
-use super::shapes::element_count;
+use super::costs::element_count;
 use super::{Graph, GraphError, Op};
 
 /// What a tensor is to its layer.
@@ -19,6 +19,12 @@ pub enum TensorRole {
     RunningMean,
     /// Running variance (unbiased) of a normalisation; not fitted by gradients.
     RunningVar,
+    /// The factors of a layer scale.
+    LayerScale,
+    /// The token that a class token layer puts before the others.
+    ClassToken,
+    /// What a position embedding adds.
+    PositionEmbedding,
 }
 
 impl TensorRole {
@@ -27,18 +33,29 @@ impl TensorRole {
         !matches!(self, Self::RunningMean | Self::RunningVar)
     }
 
-    /// Whether weight decay applies: to weights, not to biases and normalisation.
+    /// Whether weight decay applies: to weights, not to biases, normalisation, layer scales and
+    /// what is fitted about tokens (as timm has it).
     pub const fn decays(self) -> bool {
         matches!(self, Self::Weight)
     }
 
-    /// PyTorch's name of it inside its layer.
-    pub const fn suffix(self) -> &'static str {
+    /// PyTorch's name of it inside its layer; none for a tensor that goes by the layer's name.
+    pub const fn suffix(self) -> Option<&'static str> {
         match self {
-            Self::Weight | Self::NormWeight => "weight",
-            Self::Bias | Self::NormBias => "bias",
-            Self::RunningMean => "running_mean",
-            Self::RunningVar => "running_var",
+            Self::Weight | Self::NormWeight => Some("weight"),
+            Self::Bias | Self::NormBias => Some("bias"),
+            Self::RunningMean => Some("running_mean"),
+            Self::RunningVar => Some("running_var"),
+            Self::LayerScale => Some("gamma"),
+            Self::ClassToken | Self::PositionEmbedding => None,
+        }
+    }
+
+    /// The full name of the tensor in the layer `layer`: `conv1.weight`, `pos_embed`.
+    pub fn tensor_name(self, layer: &str) -> String {
+        match self.suffix() {
+            Some(suffix) => format!("{layer}.{suffix}"),
+            None => layer.to_string(),
         }
     }
 }
@@ -48,7 +65,7 @@ impl TensorRole {
 pub struct TensorSpec {
     /// Position of its layer in [`Graph::layers`].
     pub layer: usize,
-    /// Full name, `conv1.weight`.
+    /// Full name, as [`TensorRole::tensor_name`] makes it.
     pub name: String,
     /// What it is to its layer.
     pub role: TensorRole,
@@ -85,7 +102,7 @@ impl Graph {
             for (role, shape) in layer_tensors(&layer.op, input) {
                 specs.push(TensorSpec {
                     layer: index,
-                    name: format!("{}.{}", layer.name, role.suffix()),
+                    name: role.tensor_name(&layer.name),
                     role,
                     shape,
                 });
@@ -96,7 +113,7 @@ impl Graph {
 }
 
 /// Role and shape of each tensor of a layer that reads `input` (without the batch).
-fn layer_tensors(op: &Op, input: &[usize]) -> Vec<(TensorRole, Vec<usize>)> {
+pub(super) fn layer_tensors(op: &Op, input: &[usize]) -> Vec<(TensorRole, Vec<usize>)> {
     let channels = input.first().copied().unwrap_or_default();
     match op {
         Op::Conv2d {
@@ -125,6 +142,15 @@ fn layer_tensors(op: &Op, input: &[usize]) -> Vec<(TensorRole, Vec<usize>)> {
         ]
         .map(|role| (role, vec![channels]))
         .to_vec(),
+        Op::LayerNorm { .. } => [TensorRole::NormWeight, TensorRole::NormBias]
+            .map(|role| (role, vec![channels]))
+            .to_vec(),
+        Op::LayerScale { .. } => vec![(TensorRole::LayerScale, vec![channels])],
+        Op::ClassToken {} => vec![(TensorRole::ClassToken, vec![1, 1, channels])],
+        Op::PositionEmbedding {} => {
+            let tokens = input.iter().skip(1).product();
+            vec![(TensorRole::PositionEmbedding, vec![1, tokens, channels])]
+        }
         _ => Vec::new(),
     }
 }

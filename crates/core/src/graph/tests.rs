@@ -21,7 +21,7 @@ fn minimal_with(layer: Value) -> Value {
 
 #[test]
 fn the_baseline_has_the_shapes_and_costs_of_its_definition() {
-    let graph = zoo::build("baseline", [3, 32, 32], 10, None).unwrap();
+    let graph = zoo::build("baseline", [3, 32, 32], 10, &Default::default()).unwrap();
     let infos = graph.check(10).unwrap();
     let shape = |name: &str| {
         let info = infos.iter().find(|info| info.name == name).unwrap();
@@ -43,9 +43,15 @@ fn the_baseline_has_the_shapes_and_costs_of_its_definition() {
 #[test]
 fn the_baseline_takes_any_size_from_eight_pixels() {
     for side in [8, 9, 15, 224] {
-        zoo::build("baseline", [3, side, side], 2, Some(0.5)).unwrap();
+        zoo::build(
+            "baseline",
+            [3, side, side],
+            2,
+            &zoo::ZooOptions::with_dropout(0.5),
+        )
+        .unwrap();
     }
-    let error = zoo::build("baseline", [3, 7, 7], 2, None).unwrap_err();
+    let error = zoo::build("baseline", [3, 7, 7], 2, &Default::default()).unwrap_err();
     assert_eq!(error.kind(), GraphErrorKind::ShapeMismatch);
     assert_eq!(error.layer_name(), Some("pool3"));
     assert!(error.hint().unwrap().contains("data.image_size"));
@@ -53,7 +59,7 @@ fn the_baseline_takes_any_size_from_eight_pixels() {
 
 #[test]
 fn tensors_are_named_and_shaped_as_pytorch_does() {
-    let graph = zoo::build("baseline", [3, 8, 8], 2, None).unwrap();
+    let graph = zoo::build("baseline", [3, 8, 8], 2, &Default::default()).unwrap();
     let tensors = graph.tensors().unwrap();
     let names: Vec<&str> = tensors
         .iter()
@@ -123,7 +129,13 @@ fn a_users_graph_is_read_with_defaults_pairs_and_bare_names() {
 
 #[test]
 fn a_graph_reads_back_from_its_own_json() {
-    let graph = zoo::build("baseline", [3, 16, 16], 4, Some(0.3)).unwrap();
+    let graph = zoo::build(
+        "baseline",
+        [3, 16, 16],
+        4,
+        &zoo::ZooOptions::with_dropout(0.3),
+    )
+    .unwrap();
     let value = serde_json::to_value(&graph).unwrap();
     assert_eq!(value["layers"][0]["kernel"], 3);
     assert!(
@@ -131,6 +143,80 @@ fn a_graph_reads_back_from_its_own_json() {
         "defaults are left out"
     );
     assert_eq!(Graph::from_value(value).unwrap(), graph);
+}
+
+#[test]
+fn tokens_are_pixels_and_their_layers_have_pytorchs_tensors() {
+    let graph = Graph::from_layers(
+        "tokens",
+        [3, 8, 4],
+        5,
+        &json!([
+            {"name": "patch", "op": "conv2d", "out_channels": 6, "kernel": 2, "stride": 2},
+            {"name": "cls", "op": "class_token"},
+            {"name": "pos", "op": "position_embedding"},
+            {"name": "norm", "op": "layer_norm", "eps": 1e-6},
+            {"name": "qkv", "op": "linear", "out_features": 18},
+            {"name": "attention", "op": "attention", "heads": 3},
+            {"name": "scale", "op": "layer_scale", "initial": 0.1},
+            {"name": "drop", "op": "drop_path", "p": 0.1},
+            {"name": "sum", "op": "add", "inputs": ["drop", "pos"]},
+            "gelu",
+            "select_token",
+            {"name": "head", "op": "linear", "out_features": "classes"},
+        ]),
+    )
+    .unwrap();
+    let infos = graph.check(5).unwrap();
+    let info = |name: &str| infos.iter().find(|info| info.name == name).unwrap();
+    assert_eq!(info("cls").output_shape, [6, 9, 1]);
+    assert_eq!(info("qkv").output_shape, [18, 9, 1]);
+    assert_eq!(info("qkv").flops, (2 * 6 + 1) * 18 * 9);
+    assert_eq!(info("attention").output_shape, [6, 9, 1]);
+    // Two products of 9 × 9 × 6 multiply-adds, and the softmax of each of 3 heads.
+    assert_eq!(info("attention").flops, 2 * 2 * 81 * 6 + 4 * 3 * 81);
+    assert_eq!(info("select_token1").output_shape, [6]);
+    let tensors: Vec<(String, Vec<usize>)> = graph
+        .tensors()
+        .unwrap()
+        .into_iter()
+        .map(|spec| (spec.name, spec.shape))
+        .collect();
+    let expected: [(&str, &[usize]); 11] = [
+        ("patch.weight", &[6, 3, 2, 2]),
+        ("patch.bias", &[6]),
+        ("cls", &[1, 1, 6]),
+        ("pos", &[1, 9, 6]),
+        ("norm.weight", &[6]),
+        ("norm.bias", &[6]),
+        ("qkv.weight", &[18, 6]),
+        ("qkv.bias", &[18]),
+        ("scale.gamma", &[6]),
+        ("head.weight", &[5, 6]),
+        ("head.bias", &[5]),
+    ];
+    let expected = expected.map(|(name, shape)| (name.to_string(), shape.to_vec()));
+    assert_eq!(tensors, expected);
+    assert_eq!(graph.embedding_layer(), Some("select_token1"));
+}
+
+#[test]
+fn one_number_per_channel_multiplies_each_pixel() {
+    let graph = read(&json!([
+        {"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3},
+        "global_avg_pool",
+        "hardsigmoid",
+        {"op": "multiply", "inputs": ["a", "hard_sigmoid1"]},
+        {"op": "multiply", "inputs": ["multiply1", "a"]},
+        {"op": "adaptive_avg_pool2d", "output_size": [7, 40]},
+        "relu6",
+        "flatten",
+        {"op": "linear", "out_features": "classes"},
+    ]))
+    .unwrap();
+    let infos = graph.shapes().unwrap();
+    assert_eq!(infos[3].output_shape, [4, 30, 30]);
+    assert_eq!(infos[5].output_shape, [4, 7, 40]);
 }
 
 struct Mistake {
@@ -273,7 +359,7 @@ fn mistakes() -> Vec<Mistake> {
         mistake(
             minimal_with(json!({"name": "a", "op": "add"})),
             Kind::WrongInputCount,
-            "`add` reads two or more layers, got 1",
+            "`add` reads two layers or more, got 1",
             "",
         ),
         mistake(
@@ -283,10 +369,75 @@ fn mistakes() -> Vec<Mistake> {
             "",
         ),
         mistake(
-            minimal_with(json!({"name": "a", "op": "linear", "out_features": 3})),
+            json!(["global_avg_pool", {"name": "a", "op": "linear", "out_features": "classes"}]),
+            Kind::WrongOutput,
+            "layer `a`: the last layer gives [5, 1, 1] per image, expected [5]",
+            "put `op: flatten` above it",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "adaptive_avg_pool2d", "output": 0})),
+            Kind::InvalidValue,
+            "layer `a`: `output` is 0, expected 1 or more",
+            "",
+        ),
+        mistake(
+            minimal_with(
+                json!({"name": "a", "op": "multiply", "inputs": ["input", "input", "input"]}),
+            ),
+            Kind::WrongInputCount,
+            "`multiply` reads two layers, got 3",
+            "",
+        ),
+        mistake(
+            json!([
+                {"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3},
+                {"name": "b", "op": "conv2d", "out_channels": 3, "kernel": 1},
+                "global_avg_pool",
+                {"name": "c", "op": "multiply", "inputs": ["a", "global_avg_pool1"]},
+                "flatten",
+            ]),
             Kind::ShapeMismatch,
-            "`linear` expected one row of features per image, got [3, 32, 32]",
-            "flatten",
+            "`multiply` expected [4, 30, 30] as its first input gives, or one number for each of its channels, got [3, 1, 1]",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "attention", "heads": 2})),
+            Kind::ShapeMismatch,
+            "a multiple of 6 channels, got [3, 32, 32]",
+            "three times",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "attention"})),
+            Kind::Malformed,
+            "layer `a`: `attention` needs `heads`",
+            "whole number",
+        ),
+        mistake(
+            json!([
+                {"name": "a", "op": "select_token", "index": 1024},
+                {"op": "linear", "out_features": "classes"},
+            ]),
+            Kind::InvalidValue,
+            "layer `a`: `index` is 1024, expected less than the number of tokens, 1024",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "stochastic_depth"})),
+            Kind::Malformed,
+            "`stochastic_depth` needs `probability`",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "a", "op": "layer_scale", "initial": 1e9})),
+            Kind::InvalidValue,
+            "`initial` is 1000000000",
+            "",
+        ),
+        mistake(
+            minimal_with(json!({"name": "head.weight", "op": "class_token"})),
+            Kind::InvalidName,
+            "its tensor `head.weight` has the name of another layer's",
+            "another name",
         ),
         mistake(
             json!([{"name": "a", "op": "conv2d", "out_channels": 4, "kernel": 3}, "relu"]),
@@ -354,6 +505,13 @@ fn hostile_graphs_are_refused_before_anything_is_allocated() {
     }
     let whole = json!({"name": "g", "input": [u64::MAX, 1, 1], "layers": ["relu"]});
     assert!(Graph::from_value(whole).is_err());
+    let attention = json!([{"op": "attention", "heads": 1}, {"op": "select_token"}, {"op": "linear", "out_features": 5}]);
+    let error = Graph::from_layers("own", [3, 200, 200], 5, &attention).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        GraphErrorKind::TooLarge,
+        "tokens times tokens"
+    );
     let endless = json!({"name": "g", "input": [3, 1 << 20, 1 << 20], "layers": [{"name": "a", "op": "relu"}]});
     assert_eq!(
         Graph::from_value(endless).unwrap_err().kind(),
@@ -363,14 +521,14 @@ fn hostile_graphs_are_refused_before_anything_is_allocated() {
 
 #[test]
 fn an_unknown_architecture_names_the_nearest() {
-    let error = zoo::build("basline", [3, 32, 32], 2, None).unwrap_err();
+    let error = zoo::build("basline", [3, 32, 32], 2, &Default::default()).unwrap_err();
     assert_eq!(error.kind(), GraphErrorKind::UnknownArchitecture);
     assert_eq!(error.hint().as_deref(), Some("did you mean `baseline`?"));
 }
 
 #[test]
 fn an_embedding_must_be_a_row_of_the_graph() {
-    let graph = zoo::build("baseline", [3, 32, 32], 2, None).unwrap();
+    let graph = zoo::build("baseline", [3, 32, 32], 2, &Default::default()).unwrap();
     let with = |name: &str| Graph {
         embedding: Some(name.to_string()),
         ..graph.clone()

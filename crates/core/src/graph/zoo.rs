@@ -5,6 +5,27 @@ use super::{Graph, GraphError, GraphErrorKind, Layer, NORM_EPSILON, NORM_MOMENTU
 /// The names of the built-in architectures.
 pub const NAMES: [&str; 1] = ["baseline"];
 
+/// What can be chosen about a built-in architecture; what is absent is as the architecture's
+/// reference has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ZooOptions {
+    /// Probability of zeroing a feature in the dropout layers.
+    pub dropout: Option<f64>,
+    /// Probability of dropping an image's last residual branch; those above it have less, in
+    /// proportion to their place.
+    pub stochastic_depth: Option<f64>,
+}
+
+impl ZooOptions {
+    /// The reference's, but for the probability of zeroing a feature.
+    pub fn with_dropout(dropout: f64) -> Self {
+        Self {
+            dropout: Some(dropout),
+            ..Self::default()
+        }
+    }
+}
+
 /// The default probability of zeroing a feature in the built-in architectures' dropout layers.
 const DEFAULT_DROPOUT: f64 = 0.2;
 
@@ -16,10 +37,10 @@ pub fn build(
     name: &str,
     input: [usize; 3],
     classes: usize,
-    dropout: Option<f64>,
+    options: &ZooOptions,
 ) -> Result<Graph, GraphError> {
     let graph = match name {
-        "baseline" => baseline(input, classes, dropout.unwrap_or(DEFAULT_DROPOUT)),
+        "baseline" => baseline(input, classes, options.dropout.unwrap_or(DEFAULT_DROPOUT)),
         _ => return Err(unknown(name)),
     };
     graph.check(classes)?;

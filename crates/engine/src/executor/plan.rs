@@ -114,6 +114,7 @@ impl Plan {
         let infos = graph.shapes()?;
         let classes = class_count(&infos)?;
         graph.check(classes)?;
+        check_executable(graph, &infos)?;
         if !specs.iter().any(|spec| spec.role.is_trained()) {
             return Err(EngineError::new(
                 EngineErrorKind::Graph,
@@ -288,6 +289,40 @@ impl<'a> Planner<'a> {
         };
         Extent::of(shape)
     }
+}
+
+/// Refuses what no executor computes yet.
+fn check_executable(graph: &Graph, infos: &[LayerInfo]) -> Result<(), EngineError> {
+    for (layer, info) in graph.layers.iter().zip(infos) {
+        let is_known = match layer.op {
+            Op::Linear { .. } => info.output_shape.len() == 1,
+            Op::Relu6 {}
+            | Op::HardSigmoid {}
+            | Op::Gelu {}
+            | Op::AdaptiveAvgPool2d { .. }
+            | Op::LayerNorm { .. }
+            | Op::StochasticDepth { .. }
+            | Op::Multiply {}
+            | Op::LayerScale { .. }
+            | Op::ClassToken {}
+            | Op::PositionEmbedding {}
+            | Op::Attention { .. }
+            | Op::SelectToken { .. } => false,
+            _ => true,
+        };
+        if !is_known {
+            return Err(EngineError::new(
+                EngineErrorKind::Graph,
+                format!(
+                    "layer `{}`: `{}` to {:?} is not supported by this executor yet",
+                    layer.name,
+                    layer.op.name(),
+                    info.output_shape
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn class_count(infos: &[LayerInfo]) -> Result<usize, EngineError> {

@@ -143,6 +143,9 @@ impl<'a> Builder<'a> {
                     vec![float("epsilon", *epsilon as f32)],
                 )
             }
+            Op::Linear { .. } if self.infos[index].output_shape.len() > 1 => {
+                return Err(cannot_write(name, "`linear` on pixels"));
+            }
             Op::Linear { bias, .. } => {
                 inputs.push(self.constant(name, "weight")?);
                 if *bias {

@@ -7,7 +7,13 @@ use crate::support::{adamw, pattern, small_graph};
 
 #[test]
 fn burn_takes_the_same_course() {
-    let baseline = zoo::build("baseline", [3, 16, 16], 3, Some(0.3)).unwrap();
+    let baseline = zoo::build(
+        "baseline",
+        [3, 16, 16],
+        3,
+        &zoo::ZooOptions::with_dropout(0.3),
+    )
+    .unwrap();
     let golden: serde_json::Value =
         serde_json::from_str(include_str!("../golden/mixed.json")).unwrap();
     let mixed = Graph::from_value(golden["graph"].clone()).unwrap();

@@ -136,7 +136,7 @@ fn a_checkpoint_of_another_graph_names_the_layer_that_differs() {
     assert_eq!(error.kind(), EngineErrorKind::OtherCheckpoint);
     assert!(error.to_string().contains("layer `conv2`"), "{error}");
     assert!(error.to_string().contains("16"), "{error}");
-    let baseline = zoo::build("baseline", [3, 12, 12], 3, None).unwrap();
+    let baseline = zoo::build("baseline", [3, 12, 12], 3, &Default::default()).unwrap();
     let error = checkpoint::load_for(&path, &baseline).unwrap_err();
     assert_eq!(error.kind(), EngineErrorKind::OtherCheckpoint);
     assert!(checkpoint::load_for(&path, &checkpoint.graph).is_ok());

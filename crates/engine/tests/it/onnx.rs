@@ -89,7 +89,7 @@ fn export_of(graph: &Graph, executor: &CpuExecutor, classes: usize) -> Vec<u8> {
 }
 
 fn cases() -> Vec<(Graph, usize)> {
-    let baseline = zoo::build("baseline", [3, 20, 12], 4, None).unwrap();
+    let baseline = zoo::build("baseline", [3, 20, 12], 4, &Default::default()).unwrap();
     vec![
         (baseline, 4),
         (small_graph(), 3),
@@ -100,7 +100,7 @@ fn cases() -> Vec<(Graph, usize)> {
 
 #[test]
 fn normalisations_below_convolutions_are_folded_and_dropout_is_gone() {
-    let graph = zoo::build("baseline", [3, 16, 16], 4, None).unwrap();
+    let graph = zoo::build("baseline", [3, 16, 16], 4, &Default::default()).unwrap();
     let bytes = export_of(&graph, &trained(&graph), 4);
     let model = ModelProto::decode(bytes.as_slice()).unwrap();
     let onnx = model.graph.unwrap();

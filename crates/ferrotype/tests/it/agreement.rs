@@ -164,7 +164,7 @@ fn graphs() -> Vec<Graph> {
     let input = [3, SIDE as usize, SIDE as usize];
     let mut graphs: Vec<Graph> = zoo::NAMES
         .iter()
-        .map(|name| zoo::build(name, input, CLASSES, Some(0.3)).unwrap())
+        .map(|name| zoo::build(name, input, CLASSES, &zoo::ZooOptions::with_dropout(0.3)).unwrap())
         .collect();
     let own = ModelConfig {
         name: "own".into(),

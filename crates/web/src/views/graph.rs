@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_graph_tells_its_settings_shapes_and_costs() {
-        let graph = zoo::build("baseline", [3, 48, 48], 6, None).unwrap();
+        let graph = zoo::build("baseline", [3, 48, 48], 6, &Default::default()).unwrap();
         let view = GraphView::new(&graph).unwrap();
         let first = &view.layers[0];
         assert_eq!(first.op, "conv2d");

@@ -104,7 +104,13 @@ pub(crate) async fn add_model(
     run: Option<RunId>,
     dataset: &DatasetVersion,
 ) -> ModelVersion {
-    let graph = zoo::build("baseline", [3, SIDE as usize, SIDE as usize], 3, None).unwrap();
+    let graph = zoo::build(
+        "baseline",
+        [3, SIDE as usize, SIDE as usize],
+        3,
+        &Default::default(),
+    )
+    .unwrap();
     let onnx = with_graph(colour_model(SIDE), &graph);
     let manifest = ModelManifest {
         dataset_version: Some(dataset.reference().to_string()),

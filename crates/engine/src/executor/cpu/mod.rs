@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn steps_and_evaluations_keep_no_more_buffers_than_the_first() {
-        let graph = zoo::build("baseline", [3, 8, 8], 2, None).unwrap();
+        let graph = zoo::build("baseline", [3, 8, 8], 2, &Default::default()).unwrap();
         let optimizer = OptimizerConfig::Sgd {
             momentum: 0.0,
             weight_decay: 0.0,
