@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::zoo;
-use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
+use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 
 const CLASSES: usize = 10;
 const WARM_UP: usize = 3;
@@ -41,13 +41,14 @@ fn main() {
         let mut step = 0;
         let step_time = median(|| {
             let options = StepOptions {
-                step,
-                learning_rate: 1e-3,
                 dropout_seed: 1,
                 gradient_clip: Some(1.0),
+                ..StepOptions::new(step, 1e-3)
             };
             step += 1;
-            executor.train_step(&images, &labels, &options).unwrap();
+            executor
+                .train_step(&images, &Targets::Classes(&labels), &options)
+                .unwrap();
         });
         let evaluation_time = median(|| {
             executor.evaluate(&images, batch).unwrap();

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod error;
 pub mod executor;
 mod file;
+mod fitting;
 mod init;
 mod loss;
 pub mod onnx_export;

@@ -1,10 +1,11 @@
-//! The update rules, each in one pass over the parameters.
+//! The update rules, each in one pass over the parameters, their moments and their averages.
 
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::TensorSpec;
 use rayon::prelude::*;
 
 use crate::error::{EngineError, EngineErrorKind};
+use crate::executor::Fit;
 use crate::state::{OPTIMIZER_PREFIX, State};
 
 /// Elements that one thread takes at a time. Fixed, so that sums over chunks have the same
@@ -26,6 +27,7 @@ struct Slot {
     name: String,
     shape: Vec<usize>,
     decays: bool,
+    fit: Fit,
     /// First moment (AdamW) or momentum buffer (SGD).
     first: Vec<f32>,
     /// Second moment (AdamW); empty otherwise.
@@ -35,70 +37,78 @@ struct Slot {
 /// The numbers of one update.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Update {
-    /// The step's number, counted from 0.
+    /// The update's number, counted from 0.
     pub(crate) step: u64,
     /// Learning rate.
     pub(crate) learning_rate: f64,
     /// Factor of the gradients: below one when they are clipped.
     pub(crate) gradient_scale: f64,
+    /// Share of the old value in the weights' moving average, where there is one.
+    pub(crate) average_decay: f64,
 }
 
 impl Optimizer {
     /// An optimiser for the trained tensors of `specs`, with moments of zero.
     pub(crate) fn new(config: &OptimizerConfig, specs: &[TensorSpec]) -> Self {
-        let slots = specs
-            .iter()
-            .enumerate()
-            .filter(|(_, spec)| spec.role.is_trained())
-            .map(|(tensor, spec)| Slot::new(config, tensor, spec))
-            .collect();
-        Self {
+        let mut optimizer = Self {
             config: config.clone(),
-            slots,
+            slots: Vec::new(),
+        };
+        let fits: Vec<_> = specs
+            .iter()
+            .map(|spec| spec.role.is_trained().then_some(Fit::PLAIN))
+            .collect();
+        optimizer.set_fits(specs, &fits);
+        optimizer
+    }
+
+    /// Takes on other tensors of `specs`, or other rates. Moments of those that are fitted as
+    /// before stay.
+    pub(crate) fn set_fits(&mut self, specs: &[TensorSpec], fits: &[Option<Fit>]) {
+        let mut before = std::mem::take(&mut self.slots).into_iter().peekable();
+        for (tensor, (spec, fit)) in specs.iter().zip(fits).enumerate() {
+            let kept = before.next_if(|slot| slot.tensor == tensor);
+            let Some(fit) = *fit else { continue };
+            let mut slot = kept.unwrap_or_else(|| Slot::new(&self.config, tensor, spec));
+            slot.fit = fit;
+            self.slots.push(slot);
         }
     }
 
-    /// Changes the trained tensors among the graph's `values` by their `gradients`, which are in
-    /// the same order.
+    /// Changes the fitted tensors among the graph's `values` by their `gradients`, and moves their
+    /// `averages` towards them; all three are in the same order. An average may be empty.
     pub(crate) fn update(
         &mut self,
         values: &mut [Vec<f32>],
+        averages: &mut [Vec<f32>],
         gradients: &[Vec<f32>],
         update: &Update,
     ) {
-        for slot in &mut self.slots {
-            let (weights, gradient) = (&mut values[slot.tensor], &gradients[slot.tensor]);
-            match &self.config {
-                OptimizerConfig::AdamW {
-                    beta1,
-                    beta2,
-                    epsilon,
-                    weight_decay,
-                } => {
-                    let decay = if slot.decays { *weight_decay } else { 0.0 };
-                    let rule = AdamW::new([*beta1, *beta2], *epsilon, decay, update);
-                    slot.apply_adamw(&rule, weights, gradient);
-                }
-                OptimizerConfig::Sgd {
-                    momentum,
-                    weight_decay,
-                    nesterov,
-                } => {
-                    let rule = Sgd {
-                        learning_rate: update.learning_rate as f32,
-                        gradient_scale: update.gradient_scale as f32,
-                        momentum: *momentum as f32,
-                        weight_decay: if slot.decays {
-                            *weight_decay as f32
-                        } else {
-                            0.0
-                        },
-                        nesterov: *nesterov,
-                    };
-                    slot.apply_sgd(&rule, weights, gradient);
-                }
-            }
+        let mut pieces = Vec::new();
+        let mut slots = self.slots.iter_mut().peekable();
+        let buffers = values.iter_mut().zip(averages).zip(gradients);
+        for (tensor, ((weights, average), gradient)) in buffers.enumerate() {
+            let Some(slot) = slots.next_if(|slot| slot.tensor == tensor) else {
+                continue;
+            };
+            let rule = Rule::new(&self.config, slot, update);
+            let mut first = slot.first.chunks_mut(CHUNK);
+            let mut second = slot.second.chunks_mut(CHUNK);
+            let mut average = average.chunks_mut(CHUNK);
+            let chunks = weights.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK));
+            pieces.extend(chunks.map(|(weights, gradient)| Piece {
+                rule,
+                weights,
+                gradient,
+                first: first.next().unwrap_or_default(),
+                second: second.next().unwrap_or_default(),
+                average: average.next().unwrap_or_default(),
+            }));
         }
+        let average_decay = update.average_decay as f32;
+        pieces
+            .into_par_iter()
+            .for_each(|piece| piece.update(average_decay));
     }
 
     /// Adds the moments to `state` by name.
@@ -157,6 +167,7 @@ impl Slot {
             name: spec.name.clone(),
             shape: spec.shape.clone(),
             decays: spec.role.decays(),
+            fit: Fit::PLAIN,
             first: vec![0.0; first],
             second: vec![0.0; second],
         }
@@ -177,36 +188,87 @@ impl Slot {
             &mut self.second
         }
     }
+}
 
-    fn apply_adamw(&mut self, rule: &AdamW, weights: &mut [f32], gradient: &[f32]) {
-        weights
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(self.first.par_chunks_mut(CHUNK))
-            .zip(self.second.par_chunks_mut(CHUNK))
-            .for_each(|(((weights, gradient), first), second)| {
-                rule.apply(weights, gradient, first, second);
-            });
-    }
+/// A chunk of one tensor with all that belongs to it. Moments and average may be empty.
+struct Piece<'a> {
+    rule: Rule,
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    average: &'a mut [f32],
+}
 
-    fn apply_sgd(&mut self, rule: &Sgd, weights: &mut [f32], gradient: &[f32]) {
-        if self.first.is_empty() {
-            weights
-                .par_chunks_mut(CHUNK)
-                .zip(gradient.par_chunks(CHUNK))
-                .for_each(|(weights, gradient)| rule.apply_plain(weights, gradient));
-            return;
+impl Piece<'_> {
+    fn update(self, average_decay: f32) {
+        match &self.rule {
+            Rule::AdamW(rule) => rule.apply(self.weights, self.gradient, self.first, self.second),
+            Rule::Sgd(rule) if self.first.is_empty() => {
+                rule.apply_plain(self.weights, self.gradient);
+            }
+            Rule::Sgd(rule) => rule.apply(self.weights, self.gradient, self.first),
         }
-        weights
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .zip(self.first.par_chunks_mut(CHUNK))
-            .for_each(|((weights, gradient), buffer)| rule.apply(weights, gradient, buffer));
+        // The chunk of weights is still in the first-level cache.
+        blend(self.average, self.weights, average_decay);
+    }
+}
+
+/// `average ← decay · average + (1 − decay) · values`
+pub(crate) fn blend(average: &mut [f32], values: &[f32], decay: f32) {
+    for (average, value) in average.iter_mut().zip(values) {
+        *average = decay * *average + (1.0 - decay) * value;
+    }
+}
+
+/// The numbers of an update rule for one tensor.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    AdamW(AdamW),
+    Sgd(Sgd),
+}
+
+impl Rule {
+    fn new(config: &OptimizerConfig, slot: &Slot, update: &Update) -> Self {
+        let learning_rate = update.learning_rate * slot.fit.rate;
+        let decay_of = |weight_decay: f64| if slot.decays { weight_decay } else { 0.0 };
+        match config {
+            OptimizerConfig::AdamW {
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => {
+                let count = (update.step.saturating_sub(slot.fit.since) + 1) as f64;
+                let [correction1, correction2] = [beta1, beta2].map(|beta| 1.0 - beta.powf(count));
+                Self::AdamW(AdamW {
+                    gradient_scale: update.gradient_scale as f32,
+                    keep: (1.0 - learning_rate * decay_of(*weight_decay)) as f32,
+                    beta1: *beta1 as f32,
+                    beta2: *beta2 as f32,
+                    step_size: (learning_rate / correction1) as f32,
+                    root_correction2: correction2.sqrt() as f32,
+                    epsilon: *epsilon as f32,
+                })
+            }
+            OptimizerConfig::Sgd {
+                momentum,
+                weight_decay,
+                nesterov,
+            } => Self::Sgd(Sgd {
+                learning_rate: learning_rate as f32,
+                gradient_scale: update.gradient_scale as f32,
+                momentum: *momentum as f32,
+                weight_decay: decay_of(*weight_decay) as f32,
+                nesterov: *nesterov,
+            }),
+        }
     }
 }
 
 /// AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) in PyTorch's form:
 /// `p ← p·(1 − lr·wd)`, then `p ← p − lr/c₁ · m / (√v/√c₂ + ε)` with `cᵢ = 1 − βᵢᵗ`.
+#[derive(Debug, Clone, Copy)]
 struct AdamW {
     gradient_scale: f32,
     keep: f32,
@@ -218,20 +280,6 @@ struct AdamW {
 }
 
 impl AdamW {
-    fn new(betas: [f64; 2], epsilon: f64, weight_decay: f64, update: &Update) -> Self {
-        let count = (update.step + 1) as f64;
-        let [correction1, correction2] = betas.map(|beta| 1.0 - beta.powf(count));
-        Self {
-            gradient_scale: update.gradient_scale as f32,
-            keep: (1.0 - update.learning_rate * weight_decay) as f32,
-            beta1: betas[0] as f32,
-            beta2: betas[1] as f32,
-            step_size: (update.learning_rate / correction1) as f32,
-            root_correction2: correction2.sqrt() as f32,
-            epsilon: epsilon as f32,
-        }
-    }
-
     fn apply(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((weight, gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
@@ -245,6 +293,7 @@ impl AdamW {
 }
 
 /// Stochastic gradient descent as PyTorch's `SGD`, dampening zero.
+#[derive(Debug, Clone, Copy)]
 struct Sgd {
     learning_rate: f32,
     gradient_scale: f32,

@@ -4,7 +4,7 @@ use ferrotype_core::graph::{Graph, TensorRole, TensorSpec};
 
 use crate::error::{EngineError, EngineErrorKind};
 use crate::init::initial_values;
-use crate::state::{OPTIMIZER_PREFIX, State};
+use crate::state::{State, is_of_network};
 
 /// The tensors of a graph: weights and running statistics.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub(crate) fn check_fits(specs: &[TensorSpec], state: &State) -> Result<(), Engi
     let unknown = state
         .tensors
         .keys()
-        .filter(|name| !name.starts_with(OPTIMIZER_PREFIX))
+        .filter(|name| is_of_network(name))
         .find(|name| !specs.iter().any(|spec| spec.name == **name));
     match unknown {
         None => Ok(()),

@@ -144,6 +144,15 @@ vectorized! {
         }
     }
 
+    /// `gradient ← gradient · scale` by columns.
+    fn scale_columns(scale: &[f32], gradient: &mut [f32]) {
+        for gradient in gradient.chunks_exact_mut(scale.len()) {
+            for (gradient, scale) in gradient.iter_mut().zip(scale) {
+                *gradient *= scale;
+            }
+        }
+    }
+
     /// Keeps the gradient where the rectifier let its input through.
     fn mask(gradient: &mut [f32], output: &[f32]) {
         for (gradient, output) in gradient.iter_mut().zip(output) {
@@ -262,6 +271,28 @@ pub fn backward(
         weight: sums.weight.iter().map(|sum| *sum as f32).collect(),
         bias: sums.bias.iter().map(|sum| *sum as f32).collect(),
     }
+}
+
+/// The gradient of [`forward`] by its input with statistics that are fixed (frozen layers).
+/// `gradient` is that of the output, and becomes that of the input in place:
+/// `dx = dy · weight / deviation`.
+///
+/// # Panics
+/// The lengths do not fit each other.
+pub fn backward_frozen(normalization: &Normalization<'_>, output: &[f32], gradient: &mut [f32]) {
+    let channels = normalization.mean.len();
+    assert_eq!(output.len(), gradient.len(), "lengths differ");
+    assert_eq!(gradient.len() % channels, 0, "not whole rows");
+    if normalization.rectifier == Rectifier::Fused {
+        gradient
+            .par_chunks_mut(CHUNK)
+            .zip(output.par_chunks(CHUNK))
+            .for_each(|(gradient, output)| mask(gradient, output));
+    }
+    let scale = normalization.scale();
+    gradient
+        .par_chunks_mut(piece_len(channels))
+        .for_each(|gradient| scale_columns(&scale, gradient));
 }
 
 struct GradientSums {

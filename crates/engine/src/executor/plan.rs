@@ -84,6 +84,9 @@ pub(crate) struct PlannedLayer {
     pub(crate) output: Extent,
     /// Its tensors among [`Graph::tensors`].
     pub(crate) tensors: Range<usize>,
+    /// Whether a tensor of its own is fitted; a normalisation without one uses and keeps its
+    /// running statistics.
+    pub(crate) is_fitted: bool,
     /// Whether a weight at or above it needs the gradient of its output.
     pub(crate) needs_gradient: bool,
     /// The buffers that nobody reads after this layer.
@@ -136,13 +139,8 @@ impl Plan {
     /// Checks a batch against the graph.
     ///
     /// # Errors
-    /// The batch is empty, has another length, or a label has no logit.
-    pub(crate) fn check_batch(
-        &self,
-        images: &[f32],
-        batch: usize,
-        labels: &[u32],
-    ) -> Result<(), EngineError> {
+    /// The batch is empty or has another length.
+    pub(crate) fn check_batch(&self, images: &[f32], batch: usize) -> Result<(), EngineError> {
         let input_error = |message: String| EngineError::new(EngineErrorKind::Input, message);
         if batch == 0 {
             return Err(input_error("the batch has no images".to_string()));
@@ -158,12 +156,22 @@ impl Plan {
                 images.len(),
             )));
         }
-        match labels.iter().find(|label| **label as usize >= self.classes) {
-            None => Ok(()),
-            Some(label) => Err(input_error(format!(
-                "label `{label}` is out of range: the network has {} classes",
-                self.classes
-            ))),
+        Ok(())
+    }
+
+    /// Says which of the graph's tensors are fitted. Nothing above the first of them needs a
+    /// gradient, and a normalisation without one keeps its running statistics.
+    pub(crate) fn set_fitted(&mut self, fitted: &[bool]) {
+        for index in 0..self.layers.len() {
+            let layer = &self.layers[index];
+            let is_fitted = fitted[layer.tensors.clone()].contains(&true);
+            let needs_gradient = is_fitted
+                || layer.inputs.iter().any(
+                    |slot| matches!(slot, Slot::Layer(read) if self.layers[*read].needs_gradient),
+                );
+            let layer = &mut self.layers[index];
+            layer.is_fitted = is_fitted;
+            layer.needs_gradient = needs_gradient;
         }
     }
 }
@@ -253,6 +261,7 @@ impl<'a> Planner<'a> {
             inputs,
             output: Extent::of(&self.infos[index].output_shape),
             tensors,
+            is_fitted: trained,
             needs_gradient,
             last_reader_of: Vec::new(),
         }

@@ -19,6 +19,7 @@ pub use observer::{
 
 use self::run::Run;
 use crate::error::EngineError;
+use crate::state::State;
 
 /// What to train.
 pub struct TrainRequest<'a> {
@@ -35,6 +36,9 @@ pub struct TrainRequest<'a> {
     pub validation: Arc<dyn SampleSource>,
     /// Folder for [`crate::checkpoint::LAST`] and [`crate::checkpoint::BEST`]; made when absent.
     pub checkpoint_directory: PathBuf,
+    /// Values that a new run starts from, by tensor name; those it lacks are drawn from the seed
+    /// (the head, for other classes). A resumed run has its own.
+    pub initial_weights: Option<State>,
     /// Continue from the last checkpoint in that folder; without one, start anew. When not
     /// resuming, a folder that has one is refused.
     pub resume: bool,

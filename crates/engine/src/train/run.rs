@@ -18,8 +18,9 @@ use super::{
 };
 use crate::checkpoint::{self, BEST, Checkpoint, LAST, Progress};
 use crate::error::{EngineError, EngineErrorKind};
-use crate::executor::{CpuExecutor, Executor, StepOptions, StepOutput};
+use crate::executor::{CpuExecutor, Executor, StepOptions, StepOutput, Targets};
 use crate::schedule::Schedule;
+use crate::state::State;
 
 /// The longest that a killed process may lose.
 const SAVE_EVERY: Duration = Duration::from_secs(120);
@@ -111,6 +112,9 @@ impl<'a> Run<'a> {
             epoch_started: Instant::now(),
         };
         let resumed = run.continue_from_last(request.resume)?;
+        if let Some(weights) = request.initial_weights.filter(|_| !resumed) {
+            run.begin_with(weights)?;
+        }
         run.announce(resumed)?;
         Ok(run)
     }
@@ -151,6 +155,27 @@ impl<'a> Run<'a> {
         self.executor.load_state(&checkpoint.state)?;
         self.progress = checkpoint.progress;
         Ok(true)
+    }
+
+    /// Puts `weights` in place of what was drawn, as far as they go.
+    fn begin_with(&mut self, weights: State) -> Result<(), EngineError> {
+        let mut state = self.executor.state();
+        for (name, tensor) in weights.tensors {
+            let message = match state.tensors.get_mut(&name) {
+                Some(own) if own.shape == tensor.shape => {
+                    *own = tensor;
+                    continue;
+                }
+                Some(own) => format!(
+                    "the initial tensor `{name}` has the shape {:?}, expected {:?}",
+                    tensor.shape, own.shape
+                ),
+                None => format!("the initial tensor `{name}` belongs to no layer"),
+            };
+            return Err(EngineError::new(EngineErrorKind::Config, message)
+                .with_hint("leave it out: it is then drawn from the seed"));
+        }
+        self.executor.load_state(&state)
     }
 
     fn announce(&mut self, resumed: bool) -> Result<(), EngineError> {
@@ -209,15 +234,16 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, batch: &Batch) -> Result<Control, EngineError> {
+        let step = self.progress.global_step;
         let options = StepOptions {
-            step: self.progress.global_step,
-            learning_rate: self.schedule.learning_rate(self.progress.global_step),
             dropout_seed: self.config.seed,
             gradient_clip: self.config.gradient_clip,
+            ..StepOptions::new(step, self.schedule.learning_rate(step))
         };
+        let targets = Targets::Classes(&batch.labels);
         let output = self
             .executor
-            .train_step(&batch.images, &batch.labels, &options)
+            .train_step(&batch.images, &targets, &options)
             .map_err(|error| self.locate(error, batch, options.learning_rate))?;
         let count = batch.labels.len();
         let progress = &mut self.progress;
@@ -246,7 +272,7 @@ impl<'a> Run<'a> {
             epoch_loss: mean(progress.loss_sum, progress.seen),
             accuracy: mean(progress.correct as f64, progress.seen),
             learning_rate,
-            gradient_norm: output.gradient_norm,
+            gradient_norm: output.gradient_norm.unwrap_or_default(),
             images_per_second: self.pace.images_per_second(),
             remaining: self.pace.remaining(steps_left, epochs_after + 1),
         }
@@ -400,11 +426,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The best is for use, not for continuing: without the optimiser's moments.
+    /// The best is for use, not for continuing.
     fn save_best(&mut self) -> Result<(), EngineError> {
         let checkpoint = Checkpoint {
             graph: self.graph.clone(),
-            state: self.executor.state().without_optimizer(),
+            state: self.executor.state().for_use(),
             progress: self.progress.clone(),
         };
         checkpoint::save(&self.best_path, &checkpoint)?;

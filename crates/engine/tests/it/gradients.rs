@@ -3,7 +3,7 @@
 
 use ferrotype_core::graph::Graph;
 use ferrotype_engine::State;
-use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
+use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 use serde_json::{Value, json};
 
 use crate::reference::{self, Map, Tensors};
@@ -11,11 +11,9 @@ use crate::support::{adamw, pattern};
 
 const CLASSES: usize = 3;
 const BATCH: usize = 3;
-const OPTIONS: StepOptions = StepOptions {
-    step: 0,
-    learning_rate: 0.0,
+const OPTIONS: StepOptions<'static> = StepOptions {
     dropout_seed: 1,
-    gradient_clip: None,
+    ..StepOptions::new(0, 0.0)
 };
 
 struct Case {
@@ -271,7 +269,9 @@ fn every_operation_has_the_gradients_of_finite_differences() {
         let (values, map) = images(&case);
         let labels = [0, 2, 1];
         let mut tensors = in_f64(&state);
-        let (loss, gradients) = executor.gradients(&values, &labels, &OPTIONS).unwrap();
+        let (loss, gradients) = executor
+            .gradients(&values, &Targets::Classes(&labels), &OPTIONS)
+            .unwrap();
         let expected = reference::loss(&reference::logits(&graph, &tensors, &map, true), &labels);
         assert!(
             (loss - expected).abs() < 1e-5,
@@ -311,8 +311,13 @@ fn dropout_keeps_the_mean_and_draws_anew_each_step() {
     let mut executor = CpuExecutor::new(&graph, &adamw(), 5).unwrap();
     let images = vec![1.0; BATCH * 3 * 8 * 8];
     let at = |executor: &mut CpuExecutor, step: u64| {
-        let options = StepOptions { step, ..OPTIONS };
-        executor.gradients(&images, &[0, 0, 0], &options).unwrap()
+        let options = StepOptions {
+            batch: step,
+            ..OPTIONS
+        };
+        executor
+            .gradients(&images, &Targets::Classes(&[0, 0, 0]), &options)
+            .unwrap()
     };
     let first = at(&mut executor, 0);
     assert_eq!(first, at(&mut executor, 0));

@@ -9,7 +9,7 @@ use ferrotype_core::manifest::{
 };
 use ferrotype_core::onnx::ModelProto;
 use ferrotype_engine::EngineErrorKind;
-use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
+use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 use ferrotype_engine::onnx_export::export;
 use prost::Message;
 use serde_json::{Value, json};
@@ -74,12 +74,12 @@ fn trained(graph: &Graph) -> CpuExecutor {
     let images = pattern(BATCH * graph.input.iter().product::<usize>(), 3);
     for step in 0..8 {
         let options = StepOptions {
-            step,
-            learning_rate: 0.01,
             dropout_seed: 1,
-            gradient_clip: None,
+            ..StepOptions::new(step, 0.01)
         };
-        executor.train_step(&images, &[0, 1, 2], &options).unwrap();
+        executor
+            .train_step(&images, &Targets::Classes(&[0, 1, 2]), &options)
+            .unwrap();
     }
     executor
 }

@@ -154,6 +154,7 @@ pub(crate) fn request<'a>(
         train: Arc::new(Stripes { count: 45, seed: 1 }),
         validation: Arc::new(Stripes { count: 12, seed: 2 }),
         checkpoint_directory: directory.to_path_buf(),
+        initial_weights: None,
         resume,
     }
 }

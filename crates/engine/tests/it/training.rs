@@ -201,7 +201,7 @@ fn without_validation_images_the_newest_weights_are_the_best() {
     assert_eq!(recorder.epochs[1].monitored, None);
     let best = checkpoint::load(&folder.path().join(BEST)).unwrap();
     let last = checkpoint::load(&folder.path().join(LAST)).unwrap();
-    assert_eq!(best.state, last.state.without_optimizer());
+    assert_eq!(best.state, last.state.for_use());
 }
 
 #[test]

@@ -283,6 +283,7 @@ impl Worker<'_> {
             train: sources.train,
             validation: sources.validation,
             checkpoint_directory: self.store.run_directory(self.run.id),
+            initial_weights: None,
             resume: true,
         };
         let mut observer = Observer::new(self, plan, writer.clone(), &watch);

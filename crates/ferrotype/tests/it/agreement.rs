@@ -10,7 +10,7 @@ use ferrotype_core::graph::{Graph, zoo};
 use ferrotype_core::manifest::{
     MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, ResizeFilter, ResizeMode, Task,
 };
-use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions};
+use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 use ferrotype_engine::onnx_export;
 use ferrotype_inference::{embed_manifest, inspect};
 use ferrotype_testkit::images::{jpeg, jpeg_with_orientation, png};
@@ -138,14 +138,12 @@ fn train(graph: &Graph) -> Trained {
     };
     for step in 0..5 {
         let options = StepOptions {
-            step,
-            learning_rate: 0.01,
             dropout_seed: 1,
-            gradient_clip: None,
+            ..StepOptions::new(step, 0.01)
         };
         let labels = [0, 1, 2, (step % 3) as u32];
         executor
-            .train_step(&images(step), &labels, &options)
+            .train_step(&images(step), &Targets::Classes(&labels), &options)
             .unwrap();
     }
     let input = images(99);

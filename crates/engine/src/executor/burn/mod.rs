@@ -12,19 +12,17 @@ use ferrotype_core::graph::{Graph, Op};
 use self::layers::{DropoutMask, forward};
 use self::tensors::{Leaf, Value, from_values, into_values};
 use super::plan::{Extent, Fusing, Plan, Slot};
-use super::shared::{Measured, check_finite, dropout_mask, update_running_statistics};
-use super::{Executor, StepOptions, StepOutput};
+use super::shared::dropout_mask;
+use super::{Executor, Fit, StepOptions, StepOutput, Targets};
 use crate::error::{EngineError, EngineErrorKind};
-use crate::loss::cross_entropy;
-use crate::optimizer::{Optimizer, Update, clip_scale, global_norm};
-use crate::parameters::Parameters;
+use crate::fitting::{Fitting, Measured, check_finite};
+use crate::loss::batch_loss;
 use crate::state::State;
 
 /// Executes a graph on the CPU with Burn's `flex` backend.
 pub struct BurnExecutor {
     plan: Plan,
-    parameters: Parameters,
-    optimizer: Optimizer,
+    fitting: Fitting,
     /// Records what is computed, for the backward pass.
     training_device: Device,
     evaluation_device: Device,
@@ -53,47 +51,53 @@ impl BurnExecutor {
     /// # Errors
     /// The graph does not pass its checks, or has nothing to fit.
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
-        let parameters = Parameters::initial(graph, seed)?;
-        let plan = Plan::new(graph, parameters.specs(), Fusing::Forbidden)?;
-        let optimizer = Optimizer::new(optimizer, parameters.specs());
+        let fitting = Fitting::new(graph, optimizer, seed)?;
+        let plan = Plan::new(graph, fitting.specs(), Fusing::Forbidden)?;
         let evaluation_device = Device::flex();
         Ok(Self {
             plan,
-            parameters,
-            optimizer,
+            fitting,
             training_device: evaluation_device.clone().autodiff(),
             evaluation_device,
         })
     }
 
-    fn leaves(&self, training: bool) -> Vec<Leaf> {
-        let device = if training {
-            &self.training_device
-        } else {
-            &self.evaluation_device
-        };
-        self.parameters
+    fn training_leaves(&self) -> Vec<Leaf> {
+        self.fitting
             .specs()
             .iter()
-            .zip(self.parameters.values())
-            .map(|(spec, values)| {
-                Leaf::new(
-                    &spec.shape,
-                    values,
-                    training && spec.role.is_trained(),
-                    device,
-                )
+            .zip(self.fitting.values())
+            .zip(self.fitting.fitted())
+            .map(|((spec, values), is_fitted)| {
+                Leaf::new(&spec.shape, values, is_fitted, &self.training_device)
             })
             .collect()
+    }
+
+    /// Those of the averages, where there are any.
+    fn evaluation_leaves(&mut self) -> Vec<Leaf> {
+        let shapes: Vec<_> = self
+            .fitting
+            .specs()
+            .iter()
+            .map(|spec| spec.shape.clone())
+            .collect();
+        let device = &self.evaluation_device;
+        self.fitting.with_averages(|tensors| {
+            let pairs = shapes.iter().zip(tensors);
+            pairs
+                .map(|(shape, values)| Leaf::new(shape, values, false, device))
+                .collect()
+        })
     }
 
     fn training_pass(
         &self,
         images: &[f32],
         batch: usize,
-        options: &StepOptions,
+        options: &StepOptions<'_>,
     ) -> Result<TrainingPass, EngineError> {
-        let leaves = self.leaves(true);
+        let leaves = self.training_leaves();
         let mut statistics = Vec::new();
         let logits = self.run(images, batch, &leaves, Some(options), &mut statistics)?;
         Ok(TrainingPass {
@@ -110,7 +114,7 @@ impl BurnExecutor {
         images: &[f32],
         batch: usize,
         leaves: &[Leaf],
-        training: Option<&StepOptions>,
+        training: Option<&StepOptions<'_>>,
         statistics: &mut Vec<MeasuredStatistics>,
     ) -> Result<Tensor<2>, EngineError> {
         let device = match training {
@@ -142,6 +146,9 @@ impl BurnExecutor {
                 move |probability, count| dropout_mask(options, index as u64, probability, count)
             });
             let mask = mask.as_ref().map(|mask| mask as DropoutMask<'_>);
+            // A frozen normalisation works as in evaluation.
+            let mask =
+                mask.filter(|_| layer.is_fitted || !matches!(layer.op, Op::BatchNorm2d { .. }));
             let result = forward(&layer.op, inputs, &leaves[layer.tensors.clone()], mask)
                 .ok_or_else(|| unsupported(&layer.op))?;
             if let (Some(batch_statistics), Value::Map(map)) = (result.statistics, &result.value) {
@@ -171,34 +178,54 @@ impl BurnExecutor {
         // Its gradient by the logits is `weights`: the backward pass starts from our own loss.
         let surrogate = (pass.logits.clone() * weights).sum();
         let mut gradients = surrogate.backward();
-        self.parameters
-            .specs()
+        pass.leaves
             .iter()
-            .zip(&pass.leaves)
-            .map(|(spec, leaf)| {
-                if !spec.role.is_trained() {
-                    return Vec::new();
-                }
-                leaf.take_gradient(&mut gradients)
-                    .unwrap_or_else(|| vec![0.0; spec.element_count()])
-            })
+            .map(|leaf| leaf.take_gradient(&mut gradients).unwrap_or_default())
             .collect()
     }
 
-    fn update_running_statistics(&mut self, all: &[MeasuredStatistics]) {
+    fn move_statistics(&mut self, all: &[MeasuredStatistics], options: &StepOptions<'_>) {
         for statistics in all {
             let layer = &self.plan.layers[statistics.layer];
             let Op::BatchNorm2d { momentum, .. } = layer.op else {
                 continue;
             };
+            if !layer.is_fitted {
+                continue;
+            }
             let measured = Measured {
                 mean: &statistics.mean,
                 variance: &statistics.variance,
                 count: statistics.count,
             };
             let tensors = layer.tensors.clone();
-            update_running_statistics(&mut self.parameters, tensors, momentum, &measured);
+            self.fitting
+                .move_statistics(tensors, momentum, &measured, options);
         }
+    }
+
+    fn step(
+        &mut self,
+        images: &[f32],
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
+    ) -> Result<StepOutput, EngineError> {
+        let classes = self.plan.classes;
+        let batch = targets.count(classes);
+        self.plan.check_batch(images, batch)?;
+        targets.check(classes)?;
+        let pass = self.training_pass(images, batch, options)?;
+        let logits = into_values(pass.logits.clone().inner());
+        let result = batch_loss(&logits, targets, classes, &options.loss, options.share);
+        check_finite("loss", result.loss)?;
+        let mut gradients = self.backward(&pass, result.gradient);
+        let gradient_norm = self.fitting.apply(&mut gradients, options)?;
+        self.move_statistics(&pass.statistics, options);
+        Ok(StepOutput {
+            loss: result.loss,
+            correct: result.correct,
+            gradient_norm,
+        })
     }
 }
 
@@ -206,52 +233,35 @@ impl Executor for BurnExecutor {
     fn train_step(
         &mut self,
         images: &[f32],
-        labels: &[u32],
-        options: &StepOptions,
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
     ) -> Result<StepOutput, EngineError> {
-        self.plan.check_batch(images, labels.len(), labels)?;
-        let pass = self.training_pass(images, labels.len(), options)?;
-        let logits = into_values(pass.logits.clone().inner());
-        let result = cross_entropy(&logits, labels, self.plan.classes);
-        check_finite("loss", result.loss)?;
-        let gradients = self.backward(&pass, result.gradient);
-        let gradient_norm = global_norm(&gradients);
-        check_finite("gradient", gradient_norm)?;
-        let update = Update {
-            step: options.step,
-            learning_rate: options.learning_rate,
-            gradient_scale: clip_scale(gradient_norm, options.gradient_clip),
-        };
-        self.optimizer
-            .update(self.parameters.values_mut(), &gradients, &update);
-        self.update_running_statistics(&pass.statistics);
-        Ok(StepOutput {
-            loss: result.loss,
-            correct: result.correct,
-            gradient_norm,
-        })
+        let output = self.step(images, targets, options);
+        if output.is_err() {
+            self.fitting.forget_accumulated();
+        }
+        output
     }
 
     fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
-        self.plan.check_batch(images, batch, &[])?;
-        let leaves = self.leaves(false);
+        self.plan.check_batch(images, batch)?;
+        let leaves = self.evaluation_leaves();
         let logits = self.run(images, batch, &leaves, None, &mut Vec::new())?;
         Ok(into_values(logits))
     }
 
+    fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError> {
+        self.fitting.set_fits(fits)?;
+        self.plan.set_fitted(&self.fitting.fitted());
+        Ok(())
+    }
+
     fn state(&self) -> State {
-        let mut state = State::default();
-        self.parameters.write_to(&mut state);
-        self.optimizer.write_to(&mut state);
-        state
+        self.fitting.state()
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), EngineError> {
-        let mut optimizer = self.optimizer.clone();
-        optimizer.read_from(state)?;
-        self.parameters.read_from(state)?;
-        self.optimizer = optimizer;
-        Ok(())
+        self.fitting.load_state(state)
     }
 }
 

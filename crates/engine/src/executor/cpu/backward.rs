@@ -133,12 +133,14 @@ impl<'a> Backward<'a> {
         let Some(shape) = convolution_shape(layer, self.pass.batch) else {
             return;
         };
-        let input = self.pass.buffer(layer.inputs[0]);
-        let gradients = convolution::backward_weight(&shape, input, &gradient);
         let first = layer.tensors.start;
-        self.tensor_gradients[first] = gradients.weight;
-        if layer.tensors.len() > 1 {
-            self.tensor_gradients[first + 1] = gradients.bias;
+        if layer.is_fitted {
+            let input = self.pass.buffer(layer.inputs[0]);
+            let gradients = convolution::backward_weight(&shape, input, &gradient);
+            self.tensor_gradients[first] = gradients.weight;
+            if layer.tensors.len() > 1 {
+                self.tensor_gradients[first + 1] = gradients.bias;
+            }
         }
         let weight = &self.tensors[first];
         self.replace(layer, gradient, |gradient, target| {
@@ -162,8 +164,12 @@ impl<'a> Backward<'a> {
             bias: &self.tensors[first + 1],
             rectifier: rectifier(layer),
         };
-        let input = self.pass.buffer(layer.inputs[0]);
         let output = self.pass.buffer(Slot::Layer(index));
+        if !layer.is_fitted {
+            normalization::backward_frozen(&normalization, output, &mut gradient);
+            return self.pass_up(layer.inputs[0], gradient);
+        }
+        let input = self.pass.buffer(layer.inputs[0]);
         let gradients = normalization::backward(&normalization, input, output, &mut gradient);
         self.tensor_gradients[first] = gradients.weight;
         self.tensor_gradients[first + 1] = gradients.bias;
@@ -174,18 +180,20 @@ impl<'a> Backward<'a> {
         let (inputs, outputs) = (layer.input_extents[0].len(), layer.output.len());
         let batch = self.pass.batch;
         let first = layer.tensors.start;
-        let input = self.pass.buffer(layer.inputs[0]);
-        let mut weight_gradient = vec![0.0; outputs * inputs];
-        multiply(
-            MatrixMut::new(&mut weight_gradient, outputs, inputs),
-            Destination::Replace,
-            Matrix::new(&gradient, batch, outputs).transposed(),
-            Matrix::new(input, batch, inputs),
-            Threads::Pool,
-        );
-        self.tensor_gradients[first] = weight_gradient;
-        if layer.tensors.len() > 1 {
-            self.tensor_gradients[first + 1] = activation::column_sums(&gradient, outputs);
+        if layer.is_fitted {
+            let input = self.pass.buffer(layer.inputs[0]);
+            let mut weight_gradient = vec![0.0; outputs * inputs];
+            multiply(
+                MatrixMut::new(&mut weight_gradient, outputs, inputs),
+                Destination::Replace,
+                Matrix::new(&gradient, batch, outputs).transposed(),
+                Matrix::new(input, batch, inputs),
+                Threads::Pool,
+            );
+            self.tensor_gradients[first] = weight_gradient;
+            if layer.tensors.len() > 1 {
+                self.tensor_gradients[first + 1] = activation::column_sums(&gradient, outputs);
+            }
         }
         let weight = &self.tensors[first];
         self.replace(layer, gradient, |gradient, target| {

@@ -66,7 +66,7 @@ pub(super) fn run(
     tensors: &[Vec<f32>],
     images: &[f32],
     batch: usize,
-    training: Option<&StepOptions>,
+    training: Option<&StepOptions<'_>>,
     arena: &mut Arena,
 ) -> Pass {
     let mut image = arena.take(images.len());
@@ -104,7 +104,7 @@ fn compute(
     layer: &PlannedLayer,
     tensors: &[Vec<f32>],
     pass: &Pass,
-    training: Option<&StepOptions>,
+    training: Option<&StepOptions<'_>>,
     output: &mut [f32],
 ) -> Saved {
     let input = pass.buffer(layer.inputs[0]);
@@ -117,7 +117,8 @@ fn compute(
             }
         }
         Op::BatchNorm2d { epsilon, .. } => {
-            return normalize(layer, tensors, input, *epsilon, training.is_some(), output);
+            let measures = training.is_some() && layer.is_fitted;
+            return normalize(layer, tensors, input, *epsilon, measures, output);
         }
         Op::Linear { .. } => linear(layer, tensors, input, pass.batch, output),
         Op::Dropout { probability } => {
@@ -241,10 +242,10 @@ fn normalize(
     tensors: &[Vec<f32>],
     input: &[f32],
     epsilon: f64,
-    training: bool,
+    measures: bool,
     output: &mut [f32],
 ) -> Saved {
-    let statistics = if training {
+    let statistics = if measures {
         normalization::statistics(input, layer.output.channels)
     } else {
         Statistics {

@@ -12,19 +12,16 @@ use self::arena::Arena;
 use self::backward::Backward;
 use self::forward::{Pass, Saved};
 use super::plan::{Fusing, Plan};
-use super::shared::{Measured, check_finite, update_running_statistics};
-use super::{Executor, StepOptions, StepOutput};
+use super::{Executor, Fit, StepOptions, StepOutput, Targets};
 use crate::error::EngineError;
-use crate::loss::{CrossEntropy, cross_entropy};
-use crate::optimizer::{Optimizer, Update, clip_scale, global_norm};
-use crate::parameters::Parameters;
+use crate::fitting::{Fitting, Measured, check_finite};
+use crate::loss::{BatchLoss, batch_loss};
 use crate::state::State;
 
 /// Executes a graph on the CPU, on the thread pool it is called from.
 pub struct CpuExecutor {
     plan: Plan,
-    parameters: Parameters,
-    optimizer: Optimizer,
+    fitting: Fitting,
     arena: Arena,
     /// Batch size of the buffers in the arena.
     arena_batch: usize,
@@ -32,8 +29,8 @@ pub struct CpuExecutor {
 
 /// A forward and backward pass.
 struct Gradients {
-    loss: CrossEntropy,
-    /// By the graph's tensors; empty for running statistics.
+    loss: BatchLoss,
+    /// By the graph's tensors; empty for those that have none.
     tensors: Vec<Vec<f32>>,
     pass: Pass,
 }
@@ -44,31 +41,33 @@ impl CpuExecutor {
     /// # Errors
     /// The graph does not pass its checks, or has nothing to fit.
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
-        let parameters = Parameters::initial(graph, seed)?;
+        let fitting = Fitting::new(graph, optimizer, seed)?;
         Ok(Self {
-            plan: Plan::new(graph, parameters.specs(), Fusing::Allowed)?,
-            optimizer: Optimizer::new(optimizer, parameters.specs()),
-            parameters,
+            plan: Plan::new(graph, fitting.specs(), Fusing::Allowed)?,
+            fitting,
             arena: Arena::default(),
             arena_batch: 0,
         })
     }
 
-    /// The mean cross-entropy of a batch and its gradient by each trained tensor, by the tensor's
-    /// name. Nothing is updated.
+    /// The mean loss of a batch and its gradient by each fitted tensor, by the tensor's name.
+    /// Nothing is updated.
     ///
     /// # Errors
     /// The batch does not fit the graph, or the loss is not finite.
     pub fn gradients(
         &mut self,
         images: &[f32],
-        labels: &[u32],
-        options: &StepOptions,
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
     ) -> Result<(f64, State), EngineError> {
-        let gradients = self.forward_backward(images, labels, options)?;
+        let gradients = self.forward_backward(images, targets, options)?;
         let mut state = State::default();
-        for (spec, gradient) in self.parameters.specs().iter().zip(gradients.tensors) {
-            if spec.role.is_trained() {
+        let specs = self.fitting.specs().iter().zip(self.fitting.fitted());
+        for ((spec, is_fitted), mut gradient) in specs.zip(gradients.tensors) {
+            if is_fitted {
+                // The loss may not depend on it.
+                gradient.resize(spec.element_count(), 0.0);
                 state.insert(&spec.name, spec.shape.clone(), gradient);
             }
         }
@@ -79,39 +78,29 @@ impl CpuExecutor {
     fn forward_backward(
         &mut self,
         images: &[f32],
-        labels: &[u32],
-        options: &StepOptions,
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
     ) -> Result<Gradients, EngineError> {
-        let batch = labels.len();
-        self.plan.check_batch(images, batch, labels)?;
+        let batch = targets.count(self.plan.classes);
+        self.plan.check_batch(images, batch)?;
+        targets.check(self.plan.classes)?;
         self.prepare_arena(batch);
-        let tensors = self.parameters.values();
+        let tensors = self.fitting.values();
         let (plan, arena) = (&self.plan, &mut self.arena);
         let mut pass = forward::run(plan, tensors, images, batch, Some(options), arena);
         let logits = pass.outputs[plan.output].as_deref().unwrap_or_default();
-        let mut loss = cross_entropy(logits, labels, plan.classes);
+        let mut loss = batch_loss(logits, targets, plan.classes, &options.loss, options.share);
         if let Err(error) = check_finite("loss", loss.loss) {
             pass.recycle(arena);
             return Err(error);
         }
         let logits_gradient = arena.copy(&std::mem::take(&mut loss.gradient));
-        let mut tensors = Backward::new(plan, tensors, &mut pass, arena).run(logits_gradient);
-        self.fill_missing(&mut tensors);
+        let tensors = Backward::new(plan, tensors, &mut pass, arena).run(logits_gradient);
         Ok(Gradients {
             loss,
             tensors,
             pass,
         })
-    }
-
-    /// Gives tensors that the loss does not depend on a gradient of zero.
-    fn fill_missing(&self, gradients: &mut [Vec<f32>]) {
-        let specs = self.parameters.specs();
-        for (spec, gradient) in specs.iter().zip(gradients) {
-            if gradient.is_empty() && spec.role.is_trained() {
-                *gradient = vec![0.0; spec.element_count()];
-            }
-        }
     }
 
     /// Buffers of another batch size will not be asked for again soon.
@@ -122,20 +111,24 @@ impl CpuExecutor {
         }
     }
 
-    fn update_running_statistics(&mut self, pass: &Pass) {
+    fn move_statistics(&mut self, pass: &Pass, options: &StepOptions<'_>) {
         for (layer, saved) in self.plan.layers.iter().zip(&pass.saved) {
             let (Op::BatchNorm2d { momentum, .. }, Saved::Norm { statistics, .. }) =
                 (&layer.op, saved)
             else {
                 continue;
             };
+            if !layer.is_fitted {
+                continue;
+            }
             let measured = Measured {
                 mean: &statistics.mean,
                 variance: &statistics.variance,
                 count: pass.batch * layer.output.pixels(),
             };
             let tensors = layer.tensors.clone();
-            update_running_statistics(&mut self.parameters, tensors, *momentum, &measured);
+            self.fitting
+                .move_statistics(tensors, *momentum, &measured, options);
         }
     }
 }
@@ -144,24 +137,22 @@ impl Executor for CpuExecutor {
     fn train_step(
         &mut self,
         images: &[f32],
-        labels: &[u32],
-        options: &StepOptions,
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
     ) -> Result<StepOutput, EngineError> {
         let Gradients {
             loss,
-            tensors,
+            mut tensors,
             pass,
-        } = self.forward_backward(images, labels, options)?;
-        let gradient_norm = global_norm(&tensors);
-        check_finite("gradient's norm", gradient_norm)?;
-        let update = Update {
-            step: options.step,
-            learning_rate: options.learning_rate,
-            gradient_scale: clip_scale(gradient_norm, options.gradient_clip),
+        } = match self.forward_backward(images, targets, options) {
+            Ok(gradients) => gradients,
+            Err(error) => {
+                self.fitting.forget_accumulated();
+                return Err(error);
+            }
         };
-        let values = self.parameters.values_mut();
-        self.optimizer.update(values, &tensors, &update);
-        self.update_running_statistics(&pass);
+        let gradient_norm = self.fitting.apply(&mut tensors, options)?;
+        self.move_statistics(&pass, options);
         pass.recycle(&mut self.arena);
         Ok(StepOutput {
             loss: loss.loss,
@@ -171,28 +162,29 @@ impl Executor for CpuExecutor {
     }
 
     fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
-        self.plan.check_batch(images, batch, &[])?;
+        self.plan.check_batch(images, batch)?;
         self.prepare_arena(batch);
-        let tensors = self.parameters.values();
-        let mut pass = forward::run(&self.plan, tensors, images, batch, None, &mut self.arena);
+        let (plan, arena) = (&self.plan, &mut self.arena);
+        let mut pass = self
+            .fitting
+            .with_averages(|tensors| forward::run(plan, tensors, images, batch, None, arena));
         let logits = pass.outputs[self.plan.output].take().unwrap_or_default();
         pass.recycle(&mut self.arena);
         Ok(logits)
     }
 
+    fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError> {
+        self.fitting.set_fits(fits)?;
+        self.plan.set_fitted(&self.fitting.fitted());
+        Ok(())
+    }
+
     fn state(&self) -> State {
-        let mut state = State::default();
-        self.parameters.write_to(&mut state);
-        self.optimizer.write_to(&mut state);
-        state
+        self.fitting.state()
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), EngineError> {
-        let mut optimizer = self.optimizer.clone();
-        optimizer.read_from(state)?;
-        self.parameters.read_from(state)?;
-        self.optimizer = optimizer;
-        Ok(())
+        self.fitting.load_state(state)
     }
 }
 
@@ -214,14 +206,9 @@ mod tests {
         let images = vec![0.5; 4 * 3 * 8 * 8];
         let mut kept = Vec::new();
         for step in 0..6 {
-            let options = StepOptions {
-                step,
-                learning_rate: 0.01,
-                dropout_seed: 1,
-                gradient_clip: None,
-            };
+            let targets = Targets::Classes(&[0, 1, 0, 1]);
             executor
-                .train_step(&images, &[0, 1, 0, 1], &options)
+                .train_step(&images, &targets, &StepOptions::new(step, 0.01))
                 .unwrap();
             executor.evaluate(&images, 4).unwrap();
             kept.push(executor.arena.kept());
