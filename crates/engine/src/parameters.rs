@@ -1,6 +1,6 @@
 //! The numbers of a graph in memory, in execution order.
 
-use ferrotype_core::graph::{Graph, TensorRole, TensorSpec};
+use ferrotype_core::graph::{Graph, TensorSpec};
 
 use crate::error::{EngineError, EngineErrorKind};
 use crate::init::initial_values;
@@ -20,10 +20,7 @@ impl Parameters {
     /// The graph does not pass its checks.
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Result<Self, EngineError> {
         let specs = graph.tensors()?;
-        let values = specs
-            .iter()
-            .map(|spec| initial_values(spec, linear_fan_in(&specs, spec), seed))
-            .collect();
+        let values = initial_values(graph, &specs, seed);
         Ok(Self { specs, values })
     }
 
@@ -59,16 +56,6 @@ impl Parameters {
         }
         Ok(())
     }
-}
-
-/// How many numbers go into each output of the linear layer that `spec` belongs to; 0 when it
-/// belongs to another layer.
-fn linear_fan_in(specs: &[TensorSpec], spec: &TensorSpec) -> usize {
-    specs
-        .iter()
-        .find(|other| other.layer == spec.layer && other.role == TensorRole::Weight)
-        .filter(|weight| weight.shape.len() == 2)
-        .map_or(0, |weight| weight.shape[1])
 }
 
 /// Whether `state` has exactly the tensors of `specs`, each in its shape.

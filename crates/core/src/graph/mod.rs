@@ -6,6 +6,7 @@
 
 mod costs;
 mod error;
+mod initialization;
 mod op;
 mod options;
 mod output_shape;
@@ -19,6 +20,7 @@ pub mod zoo;
 use serde::{Deserialize, Serialize};
 
 pub use error::{GraphError, GraphErrorKind};
+pub use initialization::{Initialization, WeightInit};
 pub use op::{LAYER_SCALE, NORM_EPSILON, NORM_MOMENTUM, Op, Size, adaptive_window};
 pub use shapes::{LayerInfo, MAX_ACTIVATIONS, MAX_LAYERS, MAX_PARAMETERS};
 pub use tensors::{TensorRole, TensorSpec};
@@ -42,6 +44,9 @@ pub struct Graph {
     /// linear layer reads (see [`Graph::embedding_layer`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<String>,
+    /// How the weights begin.
+    #[serde(default, skip_serializing_if = "Initialization::is_default")]
+    pub initialization: Initialization,
 }
 
 /// One layer.

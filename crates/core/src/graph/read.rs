@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Graph, GraphError, GraphErrorKind, Layer, MAX_LAYERS, Op, options};
+use super::{Graph, GraphError, GraphErrorKind, Initialization, Layer, MAX_LAYERS, Op, options};
 
 /// Stands for the number of classes in `out_features` and `out_channels`.
 const CLASSES: &str = "classes";
@@ -63,6 +63,7 @@ impl Graph {
             input,
             layers,
             embedding: None,
+            initialization: Initialization::default(),
         };
         graph.shapes()?;
         Ok(graph)
