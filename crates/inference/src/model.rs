@@ -6,6 +6,7 @@ use std::time::Instant;
 use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::{ModelManifest, OutputKind, Preprocessing};
 use ferrotype_vision::RgbImage;
+use ferrotype_vision::decode::{DecodeError, DecodeLimits, Decoded};
 use ferrotype_vision::transform::Transform;
 use serde::Serialize;
 
@@ -177,6 +178,19 @@ impl Model {
     /// Name and version of the runtime that answers.
     pub fn runtime_name(&self) -> &str {
         &self.runtime_name
+    }
+
+    /// From an image to the network's input.
+    pub fn transform(&self) -> &Transform {
+        &self.transform
+    }
+
+    /// Decodes a file for this model: see [`Transform::decode`].
+    ///
+    /// # Errors
+    /// When the bytes are no image, a broken one, or one over the limits.
+    pub fn decode(&self, bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+        self.transform.decode(bytes, limits)
     }
 
     /// Answers for one image.

@@ -117,11 +117,35 @@ impl Blobs {
     /// When there is no such blob (`NotFound`), or its bytes are not those that were put
     /// (`Corrupt`, with the path).
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        self.read_unverified(digest, &mut bytes)?;
+        self.verify(digest, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the blob's bytes over `bytes`, in the memory that it has, without verifying them:
+    /// for readers that come back to the same blob and have called [`Self::verify`] before.
+    ///
+    /// # Errors
+    /// When there is no such blob (`NotFound`), or it cannot be read.
+    pub fn read_unverified(&self, digest: &Digest, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         let path = self.path(digest);
-        let bytes = fs::read(&path).map_err(|error| missing_or_io(digest, &path, &error))?;
-        if Digest::of(&bytes) == *digest {
-            return Ok(bytes);
+        bytes.clear();
+        File::open(&path)
+            .and_then(|mut file| file.read_to_end(bytes))
+            .map(drop)
+            .map_err(|error| missing_or_io(digest, &path, &error))
+    }
+
+    /// Checks that `bytes`, as read, are those that were put under this digest.
+    ///
+    /// # Errors
+    /// When they are not (`Corrupt`, with the path).
+    pub fn verify(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if Digest::of(bytes) == *digest {
+            return Ok(());
         }
+        let path = self.path(digest);
         Err(StoreError::new(
             StoreErrorKind::Corrupt,
             format!(

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-/// An upright image of 8-bit red, green and blue.
-#[derive(Clone, PartialEq, Eq)]
+/// An upright image of 8-bit red, green and blue. The default is the empty one, without a pixel:
+/// memory that an image is written over.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Width in pixels, at least 1.
+    /// Width in pixels, at least 1 in an image that was decoded or made.
     pub width: u32,
-    /// Height in pixels, at least 1.
+    /// Height in pixels, at least 1 in an image that was decoded or made.
     pub height: u32,
     /// `height` rows of `width` pixels of three bytes, from the top left.
     pub pixels: Vec<u8>,
@@ -33,6 +34,20 @@ impl RgbImage {
             height,
             pixels: color.repeat(width as usize * height as usize),
         }
+    }
+
+    /// Makes room for an image of this size. The pixels that follow are what was there before, or
+    /// black: whoever calls this writes them all.
+    pub(crate) fn set_size(&mut self, width: u32, height: u32) {
+        (self.width, self.height) = (width, height);
+        self.pixels.resize(width as usize * height as usize * 3, 0);
+    }
+
+    /// Becomes an image of this size with these pixels, in the memory that it has.
+    pub fn copy_from(&mut self, width: u32, height: u32, pixels: &[u8]) {
+        (self.width, self.height) = (width, height);
+        self.pixels.clear();
+        self.pixels.extend_from_slice(pixels);
     }
 
     /// Index of a pixel's red in [`Self::pixels`].

@@ -1,5 +1,7 @@
 //! Changing an image's size, as Pillow does it: the kernel widens when shrinking.
 
+use std::fmt;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use ferrotype_core::manifest::ResizeFilter;
@@ -16,7 +18,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    fn whole(image: &RgbImage) -> Self {
+    pub(crate) fn whole(image: &RgbImage) -> Self {
         Self {
             left: 0.0,
             top: 0.0,
@@ -46,7 +48,65 @@ impl Region {
     }
 }
 
-/// A part of the image at another size. The kernel also sees the pixels around that part.
+/// Changes images' sizes with memory that it uses again: for a thread that does many.
+#[derive(Clone, Default)]
+pub(crate) struct Resize {
+    resizer: Resizer,
+}
+
+impl Resize {
+    /// Writes a part of `image`, at the size that `target` has, over `target`'s pixels. The kernel
+    /// also sees the pixels around that part.
+    pub(crate) fn region(
+        &mut self,
+        image: &RgbImage,
+        region: Region,
+        filter: ResizeFilter,
+        target: &mut RgbImage,
+    ) {
+        let (width, height) = (target.width, target.height);
+        let same_size = (image.width, image.height) == (width, height);
+        if same_size && region == Region::whole(image) {
+            target.pixels.clone_from(&image.pixels);
+            return;
+        }
+        let kernel = match filter {
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+            ResizeFilter::Bicubic => FilterType::CatmullRom,
+        };
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(kernel))
+            .crop(region.left, region.top, region.width, region.height);
+        target.set_size(width, height);
+        let done = self.convolve(image, &options, target);
+        // It fails only when the source's pixels do not match its size, which no decoder gives.
+        debug_assert_eq!(done, Ok(()), "{image:?} to {width}×{height}, {region:?}");
+    }
+
+    fn convolve(
+        &mut self,
+        image: &RgbImage,
+        options: &ResizeOptions,
+        target: &mut RgbImage,
+    ) -> Result<(), String> {
+        let (width, height) = (target.width, target.height);
+        let source = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3)
+            .map_err(|error| error.to_string())?;
+        let mut target = Image::from_slice_u8(width, height, &mut target.pixels, PixelType::U8x3)
+            .map_err(|error| error.to_string())?;
+        self.resizer
+            .resize(&source, &mut target, options)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Debug for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resize").finish_non_exhaustive()
+    }
+}
+
+/// A part of the image at another size.
 pub(crate) fn resize_region(
     image: &RgbImage,
     region: Region,
@@ -54,32 +114,13 @@ pub(crate) fn resize_region(
     height: u32,
     filter: ResizeFilter,
 ) -> RgbImage {
-    let same_size = (image.width, image.height) == (width, height);
-    if same_size && region == Region::whole(image) {
-        return image.clone();
-    }
-    let kernel = match filter {
-        ResizeFilter::Bilinear => FilterType::Bilinear,
-        ResizeFilter::Bicubic => FilterType::CatmullRom,
-    };
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(kernel))
-        .crop(region.left, region.top, region.width, region.height);
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let done = ImageRef::new(image.width, image.height, &image.pixels, PixelType::U8x3)
-        .map_err(|error| error.to_string())
-        .and_then(|source| {
-            Resizer::new()
-                .resize(&source, &mut target, &options)
-                .map_err(|error| error.to_string())
-        });
-    // It fails only when the source's pixels do not match its size, which no decoder gives.
-    debug_assert_eq!(done, Ok(()), "{image:?} to {width}×{height}, {region:?}");
-    RgbImage {
+    let mut target = RgbImage {
         width,
         height,
-        pixels: target.into_vec(),
-    }
+        pixels: Vec::new(),
+    };
+    Resize::default().region(image, region, filter, &mut target);
+    target
 }
 
 /// The image at another size; the aspect ratio is not kept.

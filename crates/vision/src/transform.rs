@@ -3,7 +3,8 @@
 use ferrotype_core::manifest::{Preprocessing, ResizeMode};
 
 use crate::RgbImage;
-use crate::resize::{Region, resize_region, stretch};
+use crate::decode::{DecodeError, DecodeLimits, Decoded, Decoder};
+use crate::resize::{Region, Resize};
 
 /// Preprocessing that cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,20 +79,53 @@ impl Transform {
 
     /// The image at the input size; one that has it already stays as it is.
     pub fn resize(&self, image: &RgbImage) -> RgbImage {
+        let mut resized = RgbImage::default();
+        self.resize_into(image, &mut Resize::default(), &mut resized);
+        resized
+    }
+
+    /// Writes the image at the input size over `target`, which gets that size.
+    pub(crate) fn resize_into(&self, image: &RgbImage, resize: &mut Resize, target: &mut RgbImage) {
         let Preprocessing {
             width,
             height,
-            resize,
+            resize: mode,
             filter,
             ..
         } = self.preprocessing;
-        match resize {
-            ResizeMode::Stretch => stretch(image, width, height, filter),
-            ResizeMode::CenterCrop => {
-                let region = Region::center(image, width, height);
-                resize_region(image, region, width, height, filter)
-            }
-        }
+        (target.width, target.height) = (width, height);
+        let region = match mode {
+            ResizeMode::Stretch => Region::whole(image),
+            ResizeMode::CenterCrop => Region::center(image, width, height),
+        };
+        resize.region(image, region, filter, target);
+    }
+
+    /// Whether both bring an image to the same pixels before they are normalised.
+    pub fn resizes_like(&self, other: &Self) -> bool {
+        let key = |of: &Self| {
+            let Preprocessing {
+                width,
+                height,
+                resize,
+                filter,
+                ..
+            } = of.preprocessing;
+            (width, height, resize, filter)
+        };
+        key(self) == key(other)
+    }
+
+    /// Decodes a file for this transform: where the decoder can (JPEG, feature `turbojpeg`), no
+    /// larger than the transform needs it. Training and serving both decode so, and what they feed
+    /// a network is the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`crate::decode::decode`].
+    pub fn decode(&self, bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+        let mut image = RgbImage::default();
+        let probe = Decoder::default().decode_for(self, bytes, limits, &mut image)?;
+        Ok(Decoded { image, probe })
     }
 
     /// Writes an image of the input size as `[3, height, width]` numbers.

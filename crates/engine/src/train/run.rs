@@ -91,6 +91,7 @@ impl<'a> Run<'a> {
             ),
             validation_loader: LoaderOptions {
                 augment: None,
+                mix: None,
                 ..loader.clone()
             },
             train_loader: loader,
@@ -220,12 +221,14 @@ impl<'a> Run<'a> {
         order.truncate(self.images_in_epoch);
         let first_batch = usize::try_from(self.progress.step_in_epoch).unwrap_or(usize::MAX);
         let source = Arc::clone(&self.train);
-        let batches = Loader::epoch(source, &self.train_loader, order, epoch, first_batch);
+        let mut batches = Loader::epoch(source, &self.train_loader, order, epoch, first_batch);
         self.pace.reset();
-        for batch in batches {
-            if self.step(&batch?)? == Control::Stop {
+        while let Some(batch) = batches.next() {
+            let batch = batch?;
+            if self.step(&batch)? == Control::Stop {
                 return Ok(EpochEnd::Stopped);
             }
+            batches.recycle(batch);
             if self.saved_at.elapsed() > SAVE_EVERY {
                 self.save_last()?;
             }
@@ -335,13 +338,14 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let source = Arc::clone(&self.validation);
-        let batches = Loader::epoch(source, &self.validation_loader, plain_order(count), 0, 0);
+        let mut batches = Loader::epoch(source, &self.validation_loader, plain_order(count), 0, 0);
         let mut logits = Vec::new();
         let mut labels = Vec::with_capacity(count);
-        for batch in batches {
+        while let Some(batch) = batches.next() {
             let batch = batch?;
             logits.extend(self.executor.evaluate(&batch.images, batch.labels.len())?);
-            labels.extend(batch.labels);
+            labels.extend_from_slice(&batch.labels);
+            batches.recycle(batch);
         }
         let outputs = ValidationOutputs {
             classes: logits.len() / labels.len().max(1),

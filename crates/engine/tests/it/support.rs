@@ -134,7 +134,10 @@ pub(crate) fn loader(workers: usize) -> LoaderOptions {
     };
     LoaderOptions {
         transform: Transform::new(&preprocessing).unwrap(),
+        source_transform: None,
         augment: Some(Augment::new(augment).unwrap()),
+        mix: None,
+        classes: 2,
         batch_size: 1,
         workers,
         seed: 0,

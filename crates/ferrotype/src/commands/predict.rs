@@ -9,7 +9,7 @@ use ferrotype_core::name::Reference;
 use ferrotype_core::report::BulkReport;
 use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_vision::RgbImage;
-use ferrotype_vision::decode::{DecodeLimits, decode};
+use ferrotype_vision::decode::DecodeLimits;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -114,7 +114,10 @@ fn predict(
     let mut report = BulkReport::default();
     let mut progress = printer.progress("Predicting", files.len() as u64);
     for (batch, paths) in files.chunks(BATCH).enumerate() {
-        let read: Vec<_> = paths.par_iter().map(|path| read_image(path)).collect();
+        let read: Vec<_> = paths
+            .par_iter()
+            .map(|path| read_image(model, path))
+            .collect();
         let mut images = Vec::new();
         let mut names = Vec::new();
         for (path, image) in paths.iter().zip(read) {
@@ -160,8 +163,8 @@ fn describe(
     })
 }
 
-/// Reads and decodes a file, or says why not: a kind and a sentence.
-fn read_image(path: &Path) -> Result<RgbImage, (String, String)> {
+/// Reads and decodes a file for the model, or says why not: a kind and a sentence.
+fn read_image(model: &Model, path: &Path) -> Result<RgbImage, (String, String)> {
     let unreadable = |error: std::io::Error| ("unreadable".to_string(), error.to_string());
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MOST_BYTES {
@@ -173,7 +176,8 @@ fn read_image(path: &Path) -> Result<RgbImage, (String, String)> {
         return Err(("too_large".into(), reason));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    decode(&bytes, &DecodeLimits::default())
+    model
+        .decode(&bytes, &DecodeLimits::default())
         .map(|decoded| decoded.image)
         .map_err(|error| (error.kind.as_str().to_string(), error.to_string()))
 }

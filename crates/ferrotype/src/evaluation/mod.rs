@@ -11,7 +11,7 @@ use ferrotype_inference::Model;
 use ferrotype_measure::{Classification, EvaluationReport, Mistake};
 use ferrotype_store::{DatasetVersion, Evaluation, NewEvaluation, Store};
 use ferrotype_vision::RgbImage;
-use ferrotype_vision::loader::{SampleError, SampleSource};
+use ferrotype_vision::loader::{SampleError, SampleSource, Workspace};
 use rayon::prelude::*;
 
 use crate::context::Context;
@@ -73,7 +73,11 @@ fn score(
     for indices in order.chunks(BATCH) {
         let images = indices
             .par_iter()
-            .map(|&index| source.load(index))
+            .map_init(Workspace::default, |workspace, &index| {
+                let mut image = RgbImage::default();
+                source.load_resized(index, model.transform(), workspace, &mut image)?;
+                Ok(image)
+            })
             .collect::<Result<Vec<RgbImage>, SampleError>>()
             .context("an image of the dataset cannot be used")?;
         let predictions = model.predict_batch(&images)?;

@@ -125,7 +125,10 @@ impl Plan {
             .transpose()?;
         Ok(LoaderOptions {
             transform: self.transform()?,
+            source_transform: None,
             augment,
+            mix: None,
+            classes: self.dataset.classes.len(),
             batch_size: self.config.train.batch_size,
             workers: self.config.data.workers,
             seed: self.config.train.seed,

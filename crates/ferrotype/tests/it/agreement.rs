@@ -92,7 +92,10 @@ fn what_training_evaluates_on_is_what_serving_feeds_bit_for_bit() {
             let cached = CachedSource::new(Arc::clone(&files), transform.clone(), 1 << 20);
             let options = LoaderOptions {
                 transform,
+                source_transform: None,
                 augment: None,
+                mix: None,
+                classes: 1,
                 batch_size: 2,
                 workers: 2,
                 seed: 0,

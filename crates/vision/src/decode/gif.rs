@@ -34,7 +34,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, DecodeError> {
             height,
             orientation: Orientation::NoTransforms,
         },
-        read: Box::new(move |limits| read_frame(decoder, limits)),
+        read: Box::new(move |limits, pixels| {
+            *pixels = read_frame(decoder, limits)?;
+            Ok(())
+        }),
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, DecodeError> {
             height,
             orientation,
         },
-        read: Box::new(move |_| {
+        read: Box::new(move |_, pixels| {
             // The decoder fills what is missing at the end of the last rows, and says nothing.
             if !has_end(bytes) {
                 let detail = "it has no end marker";
@@ -56,11 +56,11 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, DecodeError> {
             }
             // Stray bytes between the headers are harmless, damaged pixels are not.
             decoder.set_options(options.set_strict_mode(true));
-            let mut pixels = vec![0; width as usize * height as usize * 3];
+            // It writes every pixel, so that none of an image before shows through.
+            pixels.resize(width as usize * height as usize * 3, 0);
             decoder
-                .decode_into(&mut pixels)
-                .map_err(|error| from_zune(bytes, &error))?;
-            Ok(pixels)
+                .decode_into(pixels)
+                .map_err(|error| from_zune(bytes, &error))
         }),
     })
 }
@@ -83,7 +83,7 @@ fn from_zune(bytes: &[u8], error: &DecodeErrors) -> DecodeError {
 /// Whether an end-of-image marker follows the first scan header. Inside of a scan `FF D9` means
 /// nothing else, since `FF` is always followed by `00` there; the segments before it are skipped,
 /// for an embedded thumbnail has an end marker of its own.
-fn has_end(bytes: &[u8]) -> bool {
+pub(super) fn has_end(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xDA;
     const END: [u8; 2] = [0xFF, 0xD9];
     let mut at = 2;

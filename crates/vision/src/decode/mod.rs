@@ -1,7 +1,8 @@
 //! From a file's bytes to an upright image, as Pillow would show it.
 //!
-//! JPEG is decoded by `zune-jpeg`, GIF's first frame by `gif`, the rest by `image`. Differences
-//! to Pillow's `exif_transpose` and `convert("RGB")`: 16-bit gray keeps its upper 8 bits rather
+//! JPEG is decoded by `zune-jpeg` (with the feature `turbojpeg` by libjpeg-turbo, and scaled down
+//! while decoding where a [`Transform`] allows), GIF's first frame by `gif`, the rest by `image`.
+//! Differences to Pillow's `exif_transpose` and `convert("RGB")`: 16-bit gray keeps its upper 8 bits rather
 //! than being cut off at 255, and a JPEG whose pixel data is damaged is refused.
 
 mod error;
@@ -10,6 +11,8 @@ mod jpeg;
 mod orientation;
 mod sniff;
 mod still;
+#[cfg(feature = "turbojpeg")]
+mod turbo;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,6 +22,15 @@ pub use error::{DecodeError, DecodeErrorKind};
 use sniff::{Format, sniff};
 
 use crate::RgbImage;
+use crate::transform::Transform;
+
+/// The code that decodes JPEG, for keys of what is derived from its pixels: they differ by a level
+/// here and there from one to the other.
+pub const JPEG_DECODER: &str = if cfg!(feature = "turbojpeg") {
+    "libjpeg-turbo"
+} else {
+    "zune-jpeg"
+};
 
 /// What an image may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +61,10 @@ impl Default for DecodeLimits {
 /// A decoded image and what the file said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// The pixels, upright.
+    /// The pixels, upright; fewer than the file has when it was decoded for a [`Transform`].
     pub image: RgbImage,
-    /// The file format: `jpeg`, `png`, `webp`, `bmp`, `gif` or `tiff`.
-    pub format: &'static str,
-    /// The pixel mode in Pillow's words: `RGB`, `L`, `RGBA`, `P`, `CMYK`, `I;16` …
-    pub mode: String,
-    /// Width in the file, before the EXIF orientation.
-    pub stored_width: u32,
-    /// Height in the file, before the EXIF orientation.
-    pub stored_height: u32,
+    /// What the file said.
+    pub probe: Probe,
 }
 
 /// What a file's header says.
@@ -66,7 +72,7 @@ pub struct Decoded {
 pub struct Probe {
     /// The file format: `jpeg`, `png`, `webp`, `bmp`, `gif` or `tiff`.
     pub format: &'static str,
-    /// The pixel mode in Pillow's words.
+    /// The pixel mode in Pillow's words: `RGB`, `L`, `RGBA`, `P`, `CMYK`, `I;16` …
     pub mode: String,
     /// Width in the file, before the EXIF orientation.
     pub stored_width: u32,
@@ -81,11 +87,11 @@ pub struct Probe {
 /// A file whose header was read.
 struct Opened<'a> {
     header: Header,
-    /// Decodes the pixels as stored, rows of RGB.
+    /// Decodes the pixels as stored, rows of RGB, over what the vector held.
     read: Box<Read<'a>>,
 }
 
-type Read<'a> = dyn FnOnce(&DecodeLimits) -> Result<Vec<u8>, DecodeError> + 'a;
+type Read<'a> = dyn FnOnce(&DecodeLimits, &mut Vec<u8>) -> Result<(), DecodeError> + 'a;
 
 /// What a header tells; both sides are at least 1.
 struct Header {
@@ -106,27 +112,33 @@ fn open(format: Format, bytes: &[u8]) -> Result<Opened<'_>, DecodeError> {
     }
 }
 
+impl Header {
+    fn probe(&self, format: Format) -> Probe {
+        let (width, height) = if orientation::swaps_sides(self.orientation) {
+            (self.height, self.width)
+        } else {
+            (self.width, self.height)
+        };
+        Probe {
+            format: format.id(),
+            mode: self.mode.into(),
+            stored_width: self.width,
+            stored_height: self.height,
+            width,
+            height,
+        }
+    }
+}
+
 /// Decodes a file's bytes; the format is told by the first bytes, not by a name.
 /// The limits are checked on the header, before the pixels are allocated.
 ///
 /// # Errors
 /// When the bytes are no image, a broken one, or one over the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let format = sniff(bytes)?;
-    fenced(format, || {
-        let Opened { header, read } = open(format, bytes)?;
-        limits.check(format, header.width, header.height)?;
-        let pixels = read(limits)?;
-        let stored = RgbImage::from_pixels(header.width, header.height, pixels)
-            .ok_or_else(|| DecodeError::corrupt(format, "its pixels do not fill its size"))?;
-        Ok(Decoded {
-            image: orientation::apply(stored, header.orientation),
-            format: format.id(),
-            mode: header.mode.into(),
-            stored_width: header.width,
-            stored_height: header.height,
-        })
-    })
+    let mut image = RgbImage::default();
+    let probe = Decoder::default().decode_into(bytes, limits, &mut image)?;
+    Ok(Decoded { image, probe })
 }
 
 /// Reads a file's header only.
@@ -135,22 +147,105 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeErro
 /// When the bytes are no image or the header is broken.
 pub fn probe(bytes: &[u8]) -> Result<Probe, DecodeError> {
     let format = sniff(bytes)?;
-    fenced(format, || {
-        let header = open(format, bytes)?.header;
-        let (width, height) = if orientation::swaps_sides(header.orientation) {
-            (header.height, header.width)
-        } else {
-            (header.width, header.height)
-        };
-        Ok(Probe {
-            format: format.id(),
-            mode: header.mode.into(),
-            stored_width: header.width,
-            stored_height: header.height,
-            width,
-            height,
+    fenced(format, || Ok(open(format, bytes)?.header.probe(format)))
+}
+
+/// Decodes one file after another, with what a decoder can use again; one per thread.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    #[cfg(feature = "turbojpeg")]
+    turbo: turbo::Turbo,
+}
+
+impl Decoder {
+    /// Decodes a file over `image`, in the memory that it has; what it holds after an error is
+    /// no image.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode_into(
+        &mut self,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+        image: &mut RgbImage,
+    ) -> Result<Probe, DecodeError> {
+        self.decode_at_least(None, bytes, limits, image)
+    }
+
+    /// As [`Self::decode_into`], with as many pixels as `transform` needs: see
+    /// [`Transform::decode`].
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode_for(
+        &mut self,
+        transform: &Transform,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+        image: &mut RgbImage,
+    ) -> Result<Probe, DecodeError> {
+        let least = (transform.width(), transform.height());
+        self.decode_at_least(Some(least), bytes, limits, image)
+    }
+
+    /// Decodes a file to its own size, or to a smaller one that has `least` pixels each way.
+    fn decode_at_least(
+        &mut self,
+        least: Option<(u32, u32)>,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+        image: &mut RgbImage,
+    ) -> Result<Probe, DecodeError> {
+        let format = sniff(bytes)?;
+        fenced(format, || {
+            let Opened { header, read } = open(format, bytes)?;
+            limits.check(format, header.width, header.height)?;
+            if !self.decode_by_turbo(format, &header, least, bytes, image) {
+                read(limits, &mut image.pixels)?;
+                (image.width, image.height) = (header.width, header.height);
+            }
+            if image.pixels.len() != image.row_bytes() * image.height as usize {
+                let detail = "its pixels do not fill its size";
+                return Err(DecodeError::corrupt(format, detail));
+            }
+            orientation::apply(image, header.orientation);
+            Ok(header.probe(format))
         })
-    })
+    }
+
+    /// Lets libjpeg-turbo decode what it decodes faster; answers whether it did. What it finds
+    /// fault with is left to the other decoder, whose verdict holds in every build.
+    #[cfg(feature = "turbojpeg")]
+    fn decode_by_turbo(
+        &mut self,
+        format: Format,
+        header: &Header,
+        least: Option<(u32, u32)>,
+        bytes: &[u8],
+        image: &mut RgbImage,
+    ) -> bool {
+        let least = least.map(|(width, height)| {
+            if orientation::swaps_sides(header.orientation) {
+                (height, width)
+            } else {
+                (width, height)
+            }
+        });
+        format == Format::Jpeg && self.turbo.decode(header, least, bytes, image)
+    }
+
+    /// Without libjpeg-turbo nothing is left to it.
+    #[cfg(not(feature = "turbojpeg"))]
+    fn decode_by_turbo(
+        &mut self,
+        _: Format,
+        _: &Header,
+        _: Option<(u32, u32)>,
+        _: &[u8],
+        _: &mut RgbImage,
+    ) -> bool {
+        false
+    }
 }
 
 /// Runs a decoder so that a panic in it, which a hostile file may cause, is an error.

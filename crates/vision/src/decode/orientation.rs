@@ -26,10 +26,10 @@ pub(super) const fn swaps_sides(orientation: Orientation) -> bool {
     )
 }
 
-/// The image turned upright.
-pub(super) fn apply(image: RgbImage, orientation: Orientation) -> RgbImage {
+/// Turns the image upright.
+pub(super) fn apply(image: &mut RgbImage, orientation: Orientation) {
     if orientation == Orientation::NoTransforms {
-        return image;
+        return;
     }
     let (width, height) = if swaps_sides(orientation) {
         (image.height, image.width)
@@ -44,11 +44,11 @@ pub(super) fn apply(image: RgbImage, orientation: Orientation) -> RgbImage {
             pixels.extend_from_slice(&image.pixels[at..at + 3]);
         }
     }
-    RgbImage {
+    *image = RgbImage {
         width,
         height,
         pixels,
-    }
+    };
 }
 
 /// Where the upright image's pixels lie in the stored one, counted in pixels.
@@ -154,7 +154,8 @@ mod tests {
         ];
         for (number, size, expected) in cases {
             let orientation = Orientation::from_exif(number).unwrap();
-            let upright = apply(numbered(), orientation);
+            let mut upright = numbered();
+            apply(&mut upright, orientation);
             assert_eq!(
                 (upright.width, upright.height),
                 size,

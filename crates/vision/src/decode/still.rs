@@ -62,10 +62,10 @@ pub(super) fn open_png(bytes: &[u8]) -> Result<Opened<'_>, DecodeError> {
             height,
             orientation: orientation::of_png(bytes),
         },
-        read: Box::new(move |_| {
+        read: Box::new(move |_, pixels| {
             let most = u64::from(width) * u64::from(height) * 8;
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), memory(most));
-            read(Format::Png, decoder)
+            read(Format::Png, decoder, pixels)
         }),
     })
 }
@@ -164,12 +164,12 @@ fn opened<'a>(
             height,
             orientation,
         },
-        read: Box::new(move |_| {
+        read: Box::new(move |_, pixels| {
             let mut decoder = decoder;
             let limited = decoder
                 .set_limits(memory(decoder.total_bytes().saturating_mul(2)))
                 .map(|()| decoder);
-            read(format, limited)
+            read(format, limited, pixels)
         }),
     })
 }
@@ -181,41 +181,53 @@ fn memory(bytes: u64) -> Limits {
     limits
 }
 
-/// The pixels of a decoder as rows of RGB.
-fn read(format: Format, decoder: ImageResult<impl ImageDecoder>) -> Result<Vec<u8>, DecodeError> {
+/// Writes the pixels of a decoder as rows of RGB over `pixels`.
+fn read(
+    format: Format,
+    decoder: ImageResult<impl ImageDecoder>,
+    pixels: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
     let fail = |error| DecodeError::from_image(format, &error);
     let decoder = decoder.map_err(fail)?;
     let color = decoder.color_type();
     let length = usize::try_from(decoder.total_bytes())
         .map_err(|_| DecodeError::corrupt(format, "its size does not fit in memory"))?;
+    // These decoders may leave pixels unwritten, which are black then.
+    if color == ColorType::Rgb8 {
+        pixels.clear();
+        pixels.resize(length, 0);
+        return decoder.read_image(pixels).map_err(fail);
+    }
     let mut bytes = vec![0; length];
     decoder.read_image(&mut bytes).map_err(fail)?;
-    to_rgb(color, bytes).ok_or_else(|| {
-        DecodeError::unsupported(&format!("a {} image of {color:?} pixels", format.name()))
-            .of(format)
-    })
+    if write_rgb(color, &bytes, pixels) {
+        return Ok(());
+    }
+    let what = format!("a {} image of {color:?} pixels", format.name());
+    Err(DecodeError::unsupported(&what).of(format))
 }
 
-/// Any pixels as RGB, as Pillow's `convert("RGB")` does: alpha is dropped, not composited.
-/// Of 16 bits the upper 8 are kept (Pillow does so for colour; gray it cuts off at 255).
-fn to_rgb(color: ColorType, bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let gray = |step: usize, at: usize| bytes.chunks_exact(step).flat_map(move |p| [p[at]; 3]);
-    let colors = |step: usize, at: [usize; 3]| {
-        bytes
-            .chunks_exact(step)
-            .flat_map(move |pixel| at.map(|at| pixel[at]))
-    };
+/// Writes any pixels as RGB, as Pillow's `convert("RGB")` does: alpha is dropped, not composited.
+/// Of 16 bits the upper 8 are kept (Pillow does so for colour; gray it cuts off at 255). Answers
+/// whether there is such a kind of pixel.
+fn write_rgb(color: ColorType, bytes: &[u8], rgb: &mut Vec<u8>) -> bool {
     // Two-byte values come in the machine's byte order.
     let high = usize::from(cfg!(target_endian = "little"));
-    Some(match color {
-        ColorType::Rgb8 => bytes,
-        ColorType::L8 => gray(1, 0).collect(),
-        ColorType::La8 => gray(2, 0).collect(),
-        ColorType::Rgba8 => colors(4, [0, 1, 2]).collect(),
-        ColorType::L16 => gray(2, high).collect(),
-        ColorType::La16 => gray(4, high).collect(),
-        ColorType::Rgb16 => colors(6, [high, 2 + high, 4 + high]).collect(),
-        ColorType::Rgba16 => colors(8, [high, 2 + high, 4 + high]).collect(),
-        _ => return None,
-    })
+    let (step, at) = match color {
+        ColorType::L8 => (1, [0; 3]),
+        ColorType::La8 => (2, [0; 3]),
+        ColorType::Rgba8 => (4, [0, 1, 2]),
+        ColorType::L16 => (2, [high; 3]),
+        ColorType::La16 => (4, [high; 3]),
+        ColorType::Rgb16 => (6, [high, 2 + high, 4 + high]),
+        ColorType::Rgba16 => (8, [high, 2 + high, 4 + high]),
+        _ => return false,
+    };
+    rgb.clear();
+    rgb.extend(
+        bytes
+            .chunks_exact(step)
+            .flat_map(|pixel| at.map(|at| pixel[at])),
+    );
+    true
 }

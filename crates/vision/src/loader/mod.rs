@@ -4,9 +4,11 @@
 //! a sample is augmented from (seed, epoch, sample). So any number of threads gives the same
 //! batches, and an epoch can be entered at any batch.
 
+mod batch;
 mod source;
 #[cfg(test)]
 mod tests;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -16,35 +18,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+pub use batch::Batch;
+use batch::Pool;
 use crossbeam_channel::{Receiver, Sender};
 pub use source::{CachedSource, SampleError, SampleErrorKind, SampleSource};
+pub use workspace::Workspace;
 
+use crate::RgbImage;
 use crate::augment::Augment;
+use crate::mix::{self, BatchKey, Mix};
 use crate::random;
 use crate::transform::Transform;
-
-/// Images and labels of one step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// `[n, 3, height, width]`, normalised.
-    pub images: Vec<f32>,
-    /// `[n]` class indices.
-    pub labels: Vec<u32>,
-    /// `[n]` sample indices in the source.
-    pub indices: Vec<usize>,
-    /// Height in pixels.
-    pub height: u32,
-    /// Width in pixels.
-    pub width: u32,
-}
 
 /// How batches are made.
 #[derive(Debug, Clone)]
 pub struct LoaderOptions {
     /// From image to input.
     pub transform: Transform,
-    /// Random changes at the input size; none for evaluation.
+    /// How images are loaded that are augmented, where that is not at the input size: larger for
+    /// an augmentation that cuts out of them. What it leaves larger is resized.
+    pub source_transform: Option<Transform>,
+    /// Random changes to training images; none for evaluation.
     pub augment: Option<Augment>,
+    /// Mixing of a batch's images; none for evaluation.
+    pub mix: Option<Mix>,
+    /// Classes that the labels count, for the shares of mixed batches.
+    pub classes: usize,
     /// Images in one batch; the last may have fewer. 0 counts as 1.
     pub batch_size: usize,
     /// Threads; 0 means as many as the machine has.
@@ -82,6 +81,7 @@ impl Loader {
             batch_size,
             order,
             epoch,
+            pool: Pool::default(),
             stopped: Arc::clone(&stopped),
         });
         let threads = (0..worker_count(options.workers).min(batches.len()))
@@ -158,6 +158,11 @@ impl Batches {
         }
     }
 
+    /// Takes a batch back whose step is done, so that a coming one is made in its memory.
+    pub fn recycle(&self, batch: Batch) {
+        self.plan.pool.put(batch.images);
+    }
+
     /// The batch of this number, waiting for it if need be.
     fn take(&mut self, number: usize) -> Result<Batch, SampleError> {
         loop {
@@ -165,11 +170,11 @@ impl Batches {
                 return batch;
             }
             if self.threads.is_empty() {
-                return self.plan.make_fenced(number);
+                return self.plan.make_fenced(number, &mut Hands::default());
             }
             match self.delivered.recv() {
                 Ok((made, batch)) => drop(self.early.insert(made, batch)),
-                Err(_) => return self.plan.make_fenced(number),
+                Err(_) => return self.plan.make_fenced(number, &mut Hands::default()),
             }
         }
     }
@@ -215,14 +220,28 @@ struct Plan {
     batch_size: usize,
     order: Vec<usize>,
     epoch: u64,
+    pool: Pool,
     stopped: Arc<AtomicBool>,
+}
+
+/// What a thread makes its images with.
+#[derive(Default)]
+struct Hands {
+    workspace: Workspace,
+    loaded: RgbImage,
+    resized: RgbImage,
 }
 
 impl Plan {
     /// Makes the batches that are asked for until nobody asks any more.
     fn work(&self, asked: &Receiver<usize>, deliver: &Sender<Made>) {
+        let mut hands = Hands::default();
         for number in asked {
-            if self.is_stopped() || deliver.send((number, self.make_fenced(number))).is_err() {
+            if self.is_stopped() {
+                return;
+            }
+            let made = self.make_fenced(number, &mut hands);
+            if deliver.send((number, made)).is_err() {
                 return;
             }
         }
@@ -241,47 +260,97 @@ impl Plan {
     }
 
     /// One batch; a panic of the source is an error, so that nobody waits for it for ever.
-    fn make_fenced(&self, number: usize) -> Result<Batch, SampleError> {
+    fn make_fenced(&self, number: usize, hands: &mut Hands) -> Result<Batch, SampleError> {
         let mut loading = None;
-        catch_unwind(AssertUnwindSafe(|| self.make(number, &mut loading))).unwrap_or_else(|_| {
+        let made = catch_unwind(AssertUnwindSafe(|| self.make(number, hands, &mut loading)));
+        made.unwrap_or_else(|_| {
+            *hands = Hands::default();
             let name = loading.map_or_else(|| "?".into(), |index| format!("number {index}"));
             Err(SampleError::panic(name))
         })
     }
 
     /// One batch. `loading` tells which sample it is at.
-    fn make(&self, number: usize, loading: &mut Option<usize>) -> Result<Batch, SampleError> {
+    fn make(
+        &self,
+        number: usize,
+        hands: &mut Hands,
+        loading: &mut Option<usize>,
+    ) -> Result<Batch, SampleError> {
         let transform = &self.options.transform;
         let indices = self.indices(number);
-        let mut images = vec![0.0; indices.len() * transform.input_len()];
+        let mut images = self.pool.take(indices.len() * transform.input_len());
         let inputs = images.chunks_exact_mut(transform.input_len());
         for (&index, input) in indices.iter().zip(inputs) {
             if self.is_stopped() {
                 break;
             }
             *loading = Some(index);
-            self.make_input(index, input)?;
+            self.make_input(index, hands, input)?;
         }
-        Ok(Batch {
+        let mut batch = Batch {
             images,
             labels: indices.iter().map(|&i| self.source.label(i)).collect(),
+            shares: None,
             indices: indices.to_vec(),
             height: transform.height(),
             width: transform.width(),
-        })
+        };
+        if let Some(mix) = &self.options.mix {
+            self.mix(mix, number, &mut batch);
+        }
+        Ok(batch)
     }
 
-    fn make_input(&self, index: usize, input: &mut [f32]) -> Result<(), SampleError> {
+    fn make_input(
+        &self,
+        index: usize,
+        hands: &mut Hands,
+        input: &mut [f32],
+    ) -> Result<(), SampleError> {
+        let transform = &self.options.transform;
+        let Hands {
+            workspace,
+            loaded,
+            resized,
+        } = hands;
         let Some(augment) = &self.options.augment else {
-            let image = self.source.load(index)?;
-            self.options.transform.apply_into(&image, input);
+            self.source
+                .load_resized(index, transform, workspace, loaded)?;
+            transform.normalize_into(loaded, input);
             return Ok(());
         };
-        let mut image = self.options.transform.resize(&self.source.load(index)?);
+        let source_transform = self.options.source_transform.as_ref().unwrap_or(transform);
+        self.source
+            .load_resized(index, source_transform, workspace, loaded)?;
         let key = [self.epoch, index as u64];
         let mut rng = random::stream(self.options.seed, "augment", &key);
-        augment.apply(&mut image, &mut rng);
-        self.options.transform.normalize_into(&image, input);
+        augment.apply(loaded, &mut rng);
+        if (loaded.width, loaded.height) == (transform.width(), transform.height()) {
+            transform.normalize_into(loaded, input);
+        } else {
+            workspace.resize(loaded, transform, resized);
+            transform.normalize_into(resized, input);
+        }
         Ok(())
+    }
+
+    /// Mixes a batch's images, and gives it shares, whether the draw mixes it or not.
+    fn mix(&self, mix: &Mix, number: usize, batch: &mut Batch) {
+        let mut shares = mix::one_hot(&batch.labels, self.options.classes);
+        let key = BatchKey {
+            seed: self.options.seed,
+            epoch: self.epoch,
+            batch: number as u64,
+        };
+        let size = [batch.height as usize, batch.width as usize];
+        mix.apply(
+            &mut batch.images,
+            size,
+            &mut shares,
+            batch.labels.len(),
+            key,
+        );
+        batch.shares = Some(shares);
     }
 }

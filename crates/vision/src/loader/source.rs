@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::workspace::Workspace;
 use crate::RgbImage;
 use crate::transform::Transform;
 
@@ -88,6 +89,22 @@ pub trait SampleSource: Send + Sync {
     /// # Errors
     /// When its bytes cannot be read or decoded; the error carries the sample's name.
     fn load(&self, index: usize) -> Result<RgbImage, SampleError>;
+
+    /// Writes the image of a sample at `transform`'s size over `image`, which is what the
+    /// transform makes of the file. A source that can do better than to load it first does so.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    fn load_resized(
+        &self,
+        index: usize,
+        transform: &Transform,
+        workspace: &mut Workspace,
+        image: &mut RgbImage,
+    ) -> Result<(), SampleError> {
+        workspace.resize(&self.load(index)?, transform, image);
+        Ok(())
+    }
 }
 
 /// A source that keeps another's images in memory, decoded and resized, up to a budget of bytes,
@@ -122,6 +139,23 @@ impl CachedSource {
             .is_ok()
     }
 
+    /// Writes an image at the size that is kept over `image`.
+    fn load_kept(
+        &self,
+        index: usize,
+        workspace: &mut Workspace,
+        image: &mut RgbImage,
+    ) -> Result<(), SampleError> {
+        if let Some(pixels) = self.kept.get(index).and_then(OnceLock::get) {
+            image.copy_from(self.transform.width(), self.transform.height(), pixels);
+            return Ok(());
+        }
+        self.source
+            .load_resized(index, &self.transform, workspace, image)?;
+        self.keep(index, image);
+        Ok(())
+    }
+
     fn keep(&self, index: usize, image: &RgbImage) {
         let bytes = image.pixels.len() as u64;
         let Some(slot) = self.kept.get(index).filter(|_| self.reserve(bytes)) else {
@@ -147,16 +181,23 @@ impl SampleSource for CachedSource {
         self.source.name(index)
     }
 
+    /// The image at the size that is kept.
     fn load(&self, index: usize) -> Result<RgbImage, SampleError> {
-        if let Some(pixels) = self.kept.get(index).and_then(OnceLock::get) {
-            return Ok(RgbImage {
-                width: self.transform.width(),
-                height: self.transform.height(),
-                pixels: pixels.to_vec(),
-            });
-        }
-        let image = self.transform.resize(&self.source.load(index)?);
-        self.keep(index, &image);
+        let mut image = RgbImage::default();
+        self.load_kept(index, &mut Workspace::default(), &mut image)?;
         Ok(image)
+    }
+
+    fn load_resized(
+        &self,
+        index: usize,
+        transform: &Transform,
+        workspace: &mut Workspace,
+        image: &mut RgbImage,
+    ) -> Result<(), SampleError> {
+        if transform.resizes_like(&self.transform) {
+            return self.load_kept(index, workspace, image);
+        }
+        self.source.load_resized(index, transform, workspace, image)
     }
 }

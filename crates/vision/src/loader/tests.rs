@@ -88,7 +88,10 @@ fn options(workers: usize) -> LoaderOptions {
     });
     LoaderOptions {
         transform: transform.unwrap(),
+        source_transform: None,
         augment: Some(augment.unwrap()),
+        mix: None,
+        classes: 6,
         batch_size: 4,
         workers,
         seed: 9,
@@ -113,6 +116,58 @@ fn any_number_of_threads_gives_the_same_batches() {
         source.uneven = true;
         assert_eq!(all(source, &options(workers), 0), expected, "{workers}");
     }
+}
+
+#[test]
+fn batches_made_in_recycled_memory_are_the_same() {
+    let options = options(2);
+    let expected = all(Tiles::new(30), &options, 0);
+    let order = training_order(30, options.seed, 2);
+    let mut batches = Loader::epoch(Arc::new(Tiles::new(30)), &options, order, 2, 0);
+    for expected in &expected {
+        let batch = batches.next().unwrap().unwrap();
+        assert_eq!(batch, *expected);
+        batches.recycle(batch);
+    }
+}
+
+#[test]
+fn mixed_batches_come_with_shares_and_the_same_on_any_number_of_threads() {
+    let mut mixed = options(1);
+    mixed.mix = Some(Mix::new(0.4, 1.0, 1.0).unwrap());
+    let expected = all(Tiles::new(30), &mixed, 0);
+    let plain = all(Tiles::new(30), &options(1), 0);
+    for (mixed, plain) in expected.iter().zip(&plain) {
+        assert_eq!(mixed.labels, plain.labels);
+        let shares = mixed.shares.as_ref().unwrap();
+        assert_eq!(shares.len(), mixed.labels.len() * 6);
+        for row in shares.chunks(6) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
+        }
+    }
+    assert!(
+        expected
+            .iter()
+            .zip(&plain)
+            .any(|(m, p)| m.images != p.images)
+    );
+    mixed.workers = 3;
+    assert_eq!(all(Tiles::new(30), &mixed, 0), expected);
+    assert_eq!(all(Tiles::new(30), &mixed, 5), expected[5..]);
+}
+
+#[test]
+fn images_loaded_larger_for_an_augmentation_end_at_the_input_size() {
+    let mut options = options(1);
+    let preprocessing = Preprocessing {
+        width: 20,
+        height: 20,
+        ..options.transform.preprocessing().clone()
+    };
+    options.source_transform = Some(Transform::new(&preprocessing).unwrap());
+    let batches = all(Tiles::new(8), &options, 0);
+    assert_eq!(batches[0].images.len(), 4 * 3 * 16 * 16);
+    assert_ne!(batches, all(Tiles::new(8), &self::options(1), 0));
 }
 
 #[test]

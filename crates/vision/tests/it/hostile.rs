@@ -1,6 +1,6 @@
 //! Files made to break a decoder: cut short at every byte, changed at every byte, huge, or lying.
 
-use ferrotype_vision::decode::{DecodeErrorKind, DecodeLimits, decode, probe};
+use ferrotype_vision::decode::{DecodeErrorKind, DecodeLimits, Decoder, decode, probe};
 use ferrotype_vision::synth::{Drift, paint};
 use ferrotype_vision::{RgbImage, encode};
 
@@ -129,6 +129,29 @@ fn no_changed_byte_makes_a_decoder_panic() {
                 };
                 let _ = (probe(&changed), decode(&changed, &limits));
             }
+        }
+    }
+}
+
+#[test]
+fn nothing_of_an_image_before_shows_through_in_reused_memory() {
+    let limits = DecodeLimits {
+        max_pixels: 1 << 20,
+    };
+    let mut decoder = Decoder::default();
+    for file in std::fs::read_dir(golden("decode")).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(7) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x41;
+            let Ok(expected) = decode(&changed, &limits) else {
+                continue;
+            };
+            let mut image = RgbImage::filled(100, 100, [0xA5; 3]);
+            let probe = decoder.decode_into(&changed, &limits, &mut image).unwrap();
+            assert_eq!(image, expected.image, "{path:?}, byte {at}");
+            assert_eq!(probe, expected.probe, "{path:?}, byte {at}");
         }
     }
 }

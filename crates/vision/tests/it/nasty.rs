@@ -22,9 +22,9 @@ fn each_file_is_decoded_or_refused_as_its_manifest_says() {
         match (expected, decode(&bytes, &DecodeLimits::default())) {
             ("decode", Ok(decoded)) => {
                 let format = fields[5].to_ascii_lowercase();
-                assert_eq!(decoded.format, format, "{file}");
-                assert_eq!(decoded.mode, fields[6], "{file}");
-                let stored = (decoded.stored_width, decoded.stored_height);
+                assert_eq!(decoded.probe.format, format, "{file}");
+                assert_eq!(decoded.probe.mode, fields[6], "{file}");
+                let stored = (decoded.probe.stored_width, decoded.probe.stored_height);
                 assert_eq!(stored, size(fields[7]), "{file}");
                 let upright = (decoded.image.width, decoded.image.height);
                 assert_eq!(upright, size(fields[9]), "{file}");
@@ -66,7 +66,7 @@ fn what_pillow_decodes_has_pillows_pixels() {
             })
             .collect();
         let (mean, largest) = difference(&sample, &hexadecimal(pixels));
-        let is_lossy = decoded.format == "jpeg" || decoded.format == "webp";
+        let is_lossy = decoded.probe.format == "jpeg" || decoded.probe.format == "webp";
         let (most_mean, most) = if is_lossy { (1.0, 12) } else { (0.0, 0) };
         assert!(
             mean <= most_mean && largest <= most,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Bytes;
 use ferrotype_inference::Prediction;
 use ferrotype_store::{Digest, NewPrediction};
-use ferrotype_vision::decode::{DecodeLimits, decode};
+use ferrotype_vision::decode::DecodeLimits;
 
 use super::models::LoadedModel;
 use crate::error::ApiError;
@@ -118,16 +118,16 @@ async fn predict_uncounted(
 /// The worker's part.
 fn look(model: &LoadedModel, bytes: &Bytes, limits: &DecodeLimits) -> Result<Seen, ApiError> {
     let started = Instant::now();
-    let decoded = decode(bytes, limits)?;
+    let decoded = model.network.decode(bytes, limits)?;
     let decode_ms = milliseconds(started);
     let prediction = model.network.predict(&decoded.image)?;
     Ok(Seen {
         prediction,
         decode_ms,
         image: ImageFacts {
-            width: decoded.image.width,
-            height: decoded.image.height,
-            format: decoded.format.to_string(),
+            width: decoded.probe.width,
+            height: decoded.probe.height,
+            format: decoded.probe.format.to_string(),
         },
         digest: Digest::of(bytes),
         byte_count: bytes.len() as u64,

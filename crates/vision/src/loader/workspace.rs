@@ -1,0 +1,41 @@
+//! What a thread uses again from image to image.
+
+use crate::RgbImage;
+use crate::decode::{DecodeError, DecodeLimits, Decoder, Probe};
+use crate::resize::Resize;
+use crate::transform::Transform;
+
+/// Memory and decoders that a thread uses again for its next image. A full-size picture takes
+/// megabytes, and to get them from the system anew each time costs a tenth of its decoding.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// For a file's bytes. A source takes it while it reads and puts it back.
+    pub file: Vec<u8>,
+    decoder: Decoder,
+    resize: Resize,
+    decoded: RgbImage,
+}
+
+impl Workspace {
+    /// Writes a file's image at `transform`'s size over `image`.
+    ///
+    /// # Errors
+    /// As [`crate::decode::decode`].
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        limits: &DecodeLimits,
+        transform: &Transform,
+        image: &mut RgbImage,
+    ) -> Result<Probe, DecodeError> {
+        let decoded = &mut self.decoded;
+        let probe = self.decoder.decode_for(transform, bytes, limits, decoded)?;
+        transform.resize_into(decoded, &mut self.resize, image);
+        Ok(probe)
+    }
+
+    /// Writes `source` at `transform`'s size over `image`.
+    pub fn resize(&mut self, source: &RgbImage, transform: &Transform, image: &mut RgbImage) {
+        transform.resize_into(source, &mut self.resize, image);
+    }
+}
