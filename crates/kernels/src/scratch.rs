@@ -3,20 +3,50 @@
 use std::cell::RefCell;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` numbers of this thread's scratch memory. Their values are whatever
-/// was left there.
+/// Calls `work` with `len` numbers of this thread's scratch memory, whose values are whatever was
+/// left there. Calls may be nested; each has memory of its own.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => {
-            if scratch.len() < len {
-                scratch.resize(len, 0.0);
-            }
-            work(&mut scratch[..len])
-        }
-        // The thread is inside another call already: it stole this work while waiting.
-        Err(_) => work(&mut vec![0.0; len]),
-    })
+    let mut memory = SCRATCH.with(|kept| take(&mut kept.borrow_mut(), len));
+    if memory.len() < len {
+        memory.resize(len, 0.0);
+    }
+    let result = work(&mut memory[..len]);
+    SCRATCH.with(|kept| kept.borrow_mut().push(memory));
+    result
+}
+
+/// The smallest kept memory that is large enough, else the largest.
+fn take(kept: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+    let fitting = |memory: &Vec<f32>| match memory.len() >= len {
+        true => (0, memory.len()),
+        false => (1, usize::MAX - memory.len()),
+    };
+    let best = (0..kept.len()).min_by_key(|index| fitting(&kept[*index]));
+    best.map(|index| kept.swap_remove(index))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_calls_have_memory_of_their_own() {
+        with_scratch(4, |outer| {
+            outer.fill(1.0);
+            with_scratch(4, |inner| inner.fill(2.0));
+            assert_eq!(outer, [1.0; 4]);
+        });
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let first = with_scratch(100, |memory| memory.as_ptr());
+        with_scratch(10, |_| ());
+        let again = with_scratch(100, |memory| memory.as_ptr());
+        assert_eq!(first, again);
+    }
 }

@@ -35,11 +35,10 @@ impl Convolution {
     }
 }
 
-/// From the packed `[channels][taps]` to `[taps, channels]`, so that inner loops run over
-/// channels.
-fn by_tap(shape: &Convolution, packed: &[f32]) -> Vec<f32> {
-    let mut result = vec![0.0; packed.len()];
-    crate::layout::transpose(packed, shape.in_channels, shape.taps(), &mut result);
+/// From `[channels][taps]` to `[taps, channels]`, so that inner loops run over channels.
+fn by_tap(shape: &Convolution, weight: &[f32]) -> Vec<f32> {
+    let mut result = vec![0.0; weight.len()];
+    crate::layout::transpose(weight, shape.in_channels, shape.taps(), &mut result);
     result
 }
 
@@ -102,9 +101,9 @@ vectorized! {
     }
 }
 
-pub(super) fn forward(shape: &Convolution, input: &[f32], packed: &[f32], output: &mut [f32]) {
+pub(super) fn forward(shape: &Convolution, input: &[f32], weight: &[f32], output: &mut [f32]) {
     let channels = shape.in_channels;
-    let weight = by_tap(shape, packed);
+    let weight = by_tap(shape, weight);
     let rows_at_once = (crate::CHUNK / channels).max(1);
     output
         .par_chunks_mut(rows_at_once * channels)
@@ -114,28 +113,46 @@ pub(super) fn forward(shape: &Convolution, input: &[f32], packed: &[f32], output
         });
 }
 
-/// The gradient by the weight of the output pixels from `first` on, in the packed layout.
+/// Pieces of the batch whose sums are taken apart.
+const PIECES: usize = 8;
+
+/// `target ← gradient by the weight`.
 pub(super) fn backward_weight(
     shape: &Convolution,
     input: &[f32],
-    first: usize,
-    gradient: &[f32],
-) -> Vec<f32> {
-    let mut by_tap = vec![0.0; shape.in_channels * shape.taps()];
-    weight_gradient_rows(shape, input, first, gradient, &mut by_tap);
-    let mut packed = vec![0.0; by_tap.len()];
-    crate::layout::transpose(&by_tap, shape.taps(), shape.in_channels, &mut packed);
-    packed
-}
-
-/// The gradient by the input of the images that `gradient` belongs to.
-pub(super) fn backward_input(
-    shape: &Convolution,
-    packed: &[f32],
     gradient: &[f32],
     target: &mut [f32],
 ) {
-    let weight = by_tap(shape, packed);
-    target.fill(0.0);
-    input_gradient_images(shape, &weight, gradient, target);
+    let rows_per_piece = shape.rows().div_ceil(PIECES).max(1);
+    let partial: Vec<Vec<f32>> = gradient
+        .par_chunks(rows_per_piece * shape.out_channels)
+        .enumerate()
+        .map(|(piece, gradient)| {
+            let mut sums = vec![0.0; shape.in_channels * shape.taps()];
+            weight_gradient_rows(shape, input, piece * rows_per_piece, gradient, &mut sums);
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0; target.len()];
+    for sums in &partial {
+        crate::activation::add(&mut total, sums);
+    }
+    crate::layout::transpose(&total, shape.taps(), shape.in_channels, target);
+}
+
+/// `target ← gradient by the input`.
+pub(super) fn backward_input(
+    shape: &Convolution,
+    weight: &[f32],
+    gradient: &[f32],
+    target: &mut [f32],
+) {
+    let weight = by_tap(shape, weight);
+    target
+        .par_chunks_mut(shape.image_len().max(1))
+        .zip(gradient.par_chunks((shape.out_pixels() * shape.out_channels).max(1)))
+        .for_each(|(target, gradient)| {
+            target.fill(0.0);
+            input_gradient_images(shape, &weight, gradient, target);
+        });
 }

@@ -1,0 +1,354 @@
+//! A correlation of images with packed weights: what the forward pass and the gradient by the
+//! input are made of.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::packing::Panels;
+use super::tile::{PANEL, Products, Run, SharedOutput, correlate};
+use crate::scratch::with_scratch;
+
+/// Output pixels that are worked on at a time.
+const PIXELS_AT_ONCE: usize = 384;
+
+/// Numbers of padded input that are worked on at a time; they stay in the second-level cache.
+const PADDED_NUMBERS: usize = 96 * 1024;
+
+/// A correlation over the images of a batch. Its outputs are the points of a grid that may be
+/// spread over a larger image: the gradient of a strided convolution is several such
+/// correlations, each with every `step`-th pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Correlation {
+    pub(super) images: usize,
+    /// Input height and width.
+    pub(super) input: [usize; 2],
+    /// Input channels of all groups.
+    pub(super) in_channels: usize,
+    /// Output channels of all groups.
+    pub(super) out_channels: usize,
+    pub(super) groups: usize,
+    /// Points of the grid, downwards and along a row.
+    pub(super) grid: [usize; 2],
+    pub(super) kernel: [usize; 2],
+    pub(super) stride: [usize; 2],
+    pub(super) dilation: [usize; 2],
+    /// Where the window of the first point begins in the input; negative in the padding.
+    pub(super) origin: [isize; 2],
+    /// Height and width of the image that the grid is spread over.
+    pub(super) spread: [usize; 2],
+    /// Where the first point lies in it.
+    pub(super) first: [usize; 2],
+    /// From one point to the next.
+    pub(super) step: [usize; 2],
+}
+
+/// The input of a piece of the work: the images themselves or a padded copy of a part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) values: &'a [f32],
+    /// From a row to the next.
+    pub(super) row_len: usize,
+}
+
+impl Correlation {
+    pub(super) fn group_inputs(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    pub(super) fn group_outputs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Numbers that go into one output.
+    pub(super) fn inner_len(&self) -> usize {
+        self.taps() * self.group_inputs()
+    }
+
+    pub(super) fn image_len(&self) -> usize {
+        self.input[0] * self.input[1] * self.in_channels
+    }
+
+    fn grid_points(&self) -> usize {
+        self.grid[0] * self.grid[1]
+    }
+
+    /// Where grid point `[y, x]` of `image` begins in the output.
+    pub(super) fn place(&self, image: usize, y: usize, x: usize) -> usize {
+        let row = image * self.spread[0] + self.first[0] + y * self.step[0];
+        (row * self.spread[1] + self.first[1] + x * self.step[1]) * self.out_channels
+    }
+
+    /// The first and the last input row (axis 0) or column (axis 1), counted from the image's
+    /// first, that windows of the points `points` lie over; the end is exclusive.
+    pub(super) fn window(&self, axis: usize, points: Range<usize>) -> Range<isize> {
+        let reach = (self.dilation[axis] * (self.kernel[axis] - 1) + 1) as isize;
+        let start = |point: usize| (point * self.stride[axis]) as isize + self.origin[axis];
+        start(points.start)..start(points.end - 1) + reach
+    }
+
+    /// Whether all windows lie in the image.
+    pub(super) fn is_inside(&self) -> bool {
+        [0, 1].into_iter().all(|axis| {
+            let window = self.window(axis, 0..self.grid[axis]);
+            window.start >= 0 && window.end <= self.input[axis] as isize
+        })
+    }
+
+    /// The taps of point `point` that lie in the image, along `axis`.
+    pub(super) fn taps_inside(&self, axis: usize, point: usize) -> Range<usize> {
+        let start = (point * self.stride[axis]) as isize + self.origin[axis];
+        let dilation = self.dilation[axis] as isize;
+        let inside = |limit: isize| ((limit - start + dilation - 1) / dilation).max(0) as usize;
+        let end = inside(self.input[axis] as isize).min(self.kernel[axis]);
+        inside(0).min(end)..end
+    }
+
+    /// Whether much of what the windows see is padding, so that it pays to work on the same point
+    /// of several images at a time and leave the padding out.
+    pub(super) fn is_mostly_edge(&self) -> bool {
+        let share = |axis: usize| {
+            let seen: usize = (0..self.grid[axis])
+                .map(|point| self.taps_inside(axis, point).len())
+                .sum();
+            seen as f64 / (self.grid[axis] * self.kernel[axis]) as f64
+        };
+        self.images >= 4 && share(0) * share(1) < 0.9
+    }
+
+    /// The runs of `taps` (rows, columns) over an input whose rows are `row_len` apart, beginning
+    /// at the first tap of the window.
+    pub(super) fn runs(&self, taps: [Range<usize>; 2], row_len: usize, group: usize) -> Vec<Run> {
+        let len = self.group_inputs();
+        let mut runs: Vec<Run> = Vec::new();
+        for tap_y in taps[0].clone() {
+            for tap_x in taps[1].clone() {
+                let column = tap_x * self.dilation[1] * self.in_channels;
+                let run = Run {
+                    input: (tap_y * self.dilation[0] * row_len + column + group * len) as isize,
+                    weight: (tap_y * self.kernel[1] + tap_x) * len,
+                    len,
+                };
+                match runs.last_mut() {
+                    Some(last) if continues(last, &run) => last.len += len,
+                    _ => runs.push(run),
+                }
+            }
+        }
+        runs
+    }
+
+    /// Writes the correlation of `input` with `weights`, plus `bias`, to its points in `output`.
+    pub(super) fn run(
+        &self,
+        input: &[f32],
+        weights: &Panels,
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+    ) {
+        if self.grid_points() == 0 || self.images == 0 {
+            return;
+        }
+        let task = Task {
+            shape: self,
+            input,
+            weights,
+            bias,
+            output: SharedOutput::new(output),
+        };
+        if self.is_mostly_edge() {
+            task.by_point();
+        } else {
+            task.by_band();
+        }
+    }
+
+    /// Bands of grid rows, of about equal size, that are worked on at a time: of all images.
+    pub(super) fn bands(&self) -> Vec<(usize, Range<usize>)> {
+        let padded_row = (self.grid[1] * self.stride[1] + self.kernel[1]) * self.in_channels;
+        let rows_in_cache = PADDED_NUMBERS / (padded_row * self.stride[0]).max(1);
+        let rows = PIXELS_AT_ONCE.div_ceil(self.grid[1]).min(rows_in_cache);
+        let bands = self.grid[0].div_ceil(rows.clamp(1, self.grid[0]));
+        (0..self.images)
+            .flat_map(|image| {
+                (0..bands).map(move |band| {
+                    (
+                        image,
+                        self.grid[0] * band / bands..self.grid[0] * (band + 1) / bands,
+                    )
+                })
+            })
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect()
+    }
+
+    /// Calls `work` with the inputs that the windows of `rows` see, padded with zeros if need be,
+    /// and where the window of the band's first point begins in them.
+    pub(super) fn with_band<R>(
+        &self,
+        input: &[f32],
+        image: usize,
+        rows: Range<usize>,
+        work: impl FnOnce(Source<'_>, usize) -> R,
+    ) -> R {
+        let image_values = &input[image * self.image_len()..][..self.image_len()];
+        let row_len = self.input[1] * self.in_channels;
+        let vertical = self.window(0, rows);
+        let horizontal = self.window(1, 0..self.grid[1]);
+        if self.is_inside() {
+            let start =
+                vertical.start as usize * row_len + horizontal.start as usize * self.in_channels;
+            return work(
+                Source {
+                    values: image_values,
+                    row_len,
+                },
+                start,
+            );
+        }
+        let padded_len = (horizontal.end - horizontal.start) as usize * self.in_channels;
+        with_scratch(padded_len * vertical.clone().count(), |padded| {
+            for (target, y) in padded.chunks_exact_mut(padded_len).zip(vertical) {
+                match usize::try_from(y).ok().filter(|y| *y < self.input[0]) {
+                    Some(y) => {
+                        let source = &image_values[y * row_len..][..row_len];
+                        pad_row(source, horizontal.start * self.in_channels as isize, target);
+                    }
+                    None => target.fill(0.0),
+                }
+            }
+            work(
+                Source {
+                    values: padded,
+                    row_len: padded_len,
+                },
+                0,
+            )
+        })
+    }
+}
+
+/// Copies the part of `source` from `start` on, with zeros before its beginning and after its end.
+fn pad_row(source: &[f32], start: isize, target: &mut [f32]) {
+    let before = ((-start).max(0) as usize).min(target.len());
+    let from = (start.max(0) as usize).min(source.len());
+    let len = (source.len() - from).min(target.len() - before);
+    target[..before].fill(0.0);
+    target[before..before + len].copy_from_slice(&source[from..from + len]);
+    target[before + len..].fill(0.0);
+}
+
+fn continues(last: &Run, next: &Run) -> bool {
+    last.input + last.len as isize == next.input && last.weight + last.len == next.weight
+}
+
+struct Task<'a> {
+    shape: &'a Correlation,
+    input: &'a [f32],
+    weights: &'a Panels,
+    bias: Option<&'a [f32]>,
+    output: SharedOutput,
+}
+
+impl Task<'_> {
+    /// Band by band of an image, for all channels.
+    fn by_band(&self) {
+        self.shape
+            .bands()
+            .into_par_iter()
+            .for_each(|(image, rows)| {
+                self.shape
+                    .with_band(self.input, image, rows.clone(), |source, start| {
+                        self.band(image, rows, source, start);
+                    });
+            });
+    }
+
+    fn band(&self, image: usize, rows: Range<usize>, source: Source<'_>, start: usize) {
+        let shape = self.shape;
+        let mut pixels = Vec::with_capacity(rows.len() * shape.grid[1]);
+        let mut places = Vec::with_capacity(pixels.capacity());
+        for (row, y) in rows.enumerate() {
+            for x in 0..shape.grid[1] {
+                let column = x * shape.stride[1] * shape.in_channels;
+                let pixel = start + row * shape.stride[0] * source.row_len + column;
+                pixels.push(pixel as isize);
+                places.push(shape.place(image, y, x));
+            }
+        }
+        for group in 0..shape.groups {
+            let taps = [0..shape.kernel[0], 0..shape.kernel[1]];
+            let runs = shape.runs(taps, source.row_len, group);
+            for panel in 0..self.weights.panels_in_group() {
+                self.panel(group, panel, source.values, &pixels, &runs, &places);
+            }
+        }
+    }
+
+    /// Point by point for all images, panel by panel of the channels.
+    fn by_point(&self) {
+        let shape = self.shape;
+        let panels = shape.groups * self.weights.panels_in_group();
+        let rows = shape.grid[0];
+        (0..panels * rows).into_par_iter().for_each(|item| {
+            let (panel, y) = (item / rows, item % rows);
+            let (group, panel) = (
+                panel / self.weights.panels_in_group(),
+                panel % self.weights.panels_in_group(),
+            );
+            (0..shape.grid[1]).for_each(|x| self.point(group, panel, y, x));
+        });
+    }
+
+    fn point(&self, group: usize, panel: usize, y: usize, x: usize) {
+        let shape = self.shape;
+        let row_len = shape.input[1] * shape.in_channels;
+        let taps = [shape.taps_inside(0, y), shape.taps_inside(1, x)];
+        let runs = shape.runs(taps, row_len, group);
+        let top = (y * shape.stride[0]) as isize + shape.origin[0];
+        let left = (x * shape.stride[1]) as isize + shape.origin[1];
+        let window = top * row_len as isize + left * shape.in_channels as isize;
+        let pixels: Vec<isize> = (0..shape.images)
+            .map(|image| (image * shape.image_len()) as isize + window)
+            .collect();
+        let places: Vec<usize> = (0..shape.images)
+            .map(|image| shape.place(image, y, x))
+            .collect();
+        self.panel(group, panel, self.input, &pixels, &runs, &places);
+    }
+
+    fn panel(
+        &self,
+        group: usize,
+        panel: usize,
+        input: &[f32],
+        pixels: &[isize],
+        runs: &[Run],
+        places: &[usize],
+    ) {
+        let outputs = self.shape.group_outputs();
+        let first = group * outputs + panel * PANEL;
+        let channels = (outputs - panel * PANEL).min(PANEL);
+        let mut padded_bias = [0.0; PANEL];
+        if let Some(bias) = self.bias {
+            padded_bias[..channels].copy_from_slice(&bias[first..first + channels]);
+        }
+        correlate(
+            &Products {
+                input,
+                pixels,
+                runs,
+                panel: self.weights.panel(group, panel),
+                bias: self.bias.map(|_| padded_bias.as_slice()),
+                channels,
+                places,
+                first_channel: first,
+            },
+            self.output,
+        );
+    }
+}

@@ -1,0 +1,242 @@
+use super::*;
+
+/// Output size of a window over an axis.
+fn output_len(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> usize {
+    (input + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1
+}
+
+/// Numbers between -1 and 1 that follow no pattern of the shape.
+fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+struct Case {
+    batch: usize,
+    input: [usize; 2],
+    channels: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+/// A square 3×3 convolution with padding, to be changed.
+const PLAIN: Case = Case {
+    batch: 2,
+    input: [9, 10],
+    channels: [5, 40],
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: [1, 1],
+    dilation: [1, 1],
+    groups: 1,
+};
+
+const CASES: [Case; 16] = [
+    PLAIN,
+    Case {
+        channels: [3, 16],
+        input: [23, 18],
+        ..PLAIN
+    },
+    Case {
+        channels: [36, 70],
+        input: [12, 13],
+        ..PLAIN
+    },
+    // Small images, many of them: point by point.
+    Case {
+        batch: 13,
+        input: [4, 4],
+        channels: [34, 33],
+        ..PLAIN
+    },
+    Case {
+        batch: 9,
+        input: [2, 3],
+        channels: [8, 64],
+        stride: [2, 2],
+        ..PLAIN
+    },
+    Case {
+        batch: 5,
+        input: [1, 1],
+        ..PLAIN
+    },
+    // Strides, also such that some pixels lie under no window.
+    Case {
+        stride: [2, 2],
+        ..PLAIN
+    },
+    Case {
+        stride: [2, 3],
+        padding: [0, 2],
+        kernel: [2, 5],
+        ..PLAIN
+    },
+    Case {
+        stride: [4, 3],
+        kernel: [2, 2],
+        padding: [0, 0],
+        ..PLAIN
+    },
+    Case {
+        kernel: [7, 7],
+        stride: [2, 2],
+        padding: [3, 3],
+        channels: [3, 64],
+        input: [20, 20],
+        ..PLAIN
+    },
+    // One tap.
+    Case {
+        kernel: [1, 1],
+        padding: [0, 0],
+        channels: [17, 96],
+        ..PLAIN
+    },
+    Case {
+        kernel: [1, 1],
+        padding: [0, 0],
+        stride: [2, 2],
+        channels: [64, 32],
+        ..PLAIN
+    },
+    Case {
+        dilation: [2, 3],
+        padding: [2, 1],
+        ..PLAIN
+    },
+    Case {
+        groups: 2,
+        channels: [6, 80],
+        stride: [2, 1],
+        ..PLAIN
+    },
+    Case {
+        groups: 20,
+        channels: [20, 20],
+        ..PLAIN
+    },
+    Case {
+        groups: 18,
+        channels: [18, 18],
+        stride: [2, 2],
+        kernel: [5, 5],
+        padding: [2, 2],
+        ..PLAIN
+    },
+];
+
+impl Case {
+    fn shape(&self) -> Convolution {
+        let output = [0, 1].map(|axis| {
+            output_len(
+                self.input[axis],
+                self.kernel[axis],
+                self.stride[axis],
+                self.padding[axis],
+                self.dilation[axis],
+            )
+        });
+        Convolution {
+            batch: self.batch,
+            input: self.input,
+            output,
+            in_channels: self.channels[0],
+            out_channels: self.channels[1],
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            groups: self.groups,
+        }
+    }
+}
+
+fn assert_close(what: &str, shape: &Convolution, found: &[f32], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected
+        .iter()
+        .fold(1.0_f64, |most, value| most.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (f64::from(*found) - expected).abs();
+        assert!(
+            difference <= 2e-5 * largest,
+            "{what} of {shape:?}: {found} at {index}, expected {expected}"
+        );
+    }
+}
+
+#[test]
+fn every_pass_is_that_of_the_definition() {
+    for case in CASES {
+        let shape = case.shape();
+        let input = numbers(shape.in_len(), 1);
+        let weight = numbers(shape.out_channels * shape.patch_len(), 2);
+        let bias = numbers(shape.out_channels, 3);
+        let gradient = numbers(shape.rows() * shape.out_channels, 4);
+        let mut output = vec![f32::NAN; gradient.len()];
+        forward(&shape, &input, &weight, Some(&bias), &mut output);
+        let mut expected = shape.reference_forward(&input, &weight);
+        for (row, bias) in expected
+            .chunks_mut(shape.out_channels)
+            .zip(std::iter::repeat(&bias))
+        {
+            row.iter_mut()
+                .zip(bias)
+                .for_each(|(sum, bias)| *sum += f64::from(*bias));
+        }
+        assert_close("forward", &shape, &output, &expected);
+        let mut by_input = vec![f32::NAN; input.len()];
+        backward_input(&shape, &weight, &gradient, &mut by_input);
+        let expected = shape.reference_by_input(&weight, &gradient);
+        assert_close("gradient by input", &shape, &by_input, &expected);
+        let found = backward_weight(&shape, &input, &gradient);
+        let expected = shape.reference_by_weight(&input, &gradient);
+        assert_close("gradient by weight", &shape, &found.weight, &expected);
+        let sums = |channel: usize| {
+            let values = gradient.iter().skip(channel).step_by(shape.out_channels);
+            values.map(|value| f64::from(*value)).sum::<f64>()
+        };
+        let expected: Vec<f64> = (0..shape.out_channels).map(sums).collect();
+        assert_close("gradient by bias", &shape, &found.bias, &expected);
+    }
+}
+
+#[test]
+fn one_thread_gives_the_bits_of_many() {
+    for case in CASES {
+        let shape = case.shape();
+        let input = numbers(shape.in_len(), 1);
+        let weight = numbers(shape.out_channels * shape.patch_len(), 2);
+        let gradient = numbers(shape.rows() * shape.out_channels, 4);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                let mut output = vec![0.0; gradient.len()];
+                forward(&shape, &input, &weight, None, &mut output);
+                let mut by_input = vec![0.0; input.len()];
+                backward_input(&shape, &weight, &gradient, &mut by_input);
+                let by_weight = backward_weight(&shape, &input, &gradient);
+                (output, by_input, by_weight)
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+}

@@ -1,0 +1,545 @@
+//! The two inner loops of every convolution: sums of products for a few pixels and a panel of
+//! channels, and sums of outer products for a few weights and a panel of channels.
+//!
+//! Sums stay in registers over a whole inner loop. Weights lie in panels of [`PANEL`] channels,
+//! `[inner][PANEL]`, so that a step of the loop reads one row of a panel and one number for each
+//! pixel.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Channels that lie side by side in packed weights.
+pub(super) const PANEL: usize = 32;
+
+/// Consecutive inputs under a window: the `len` numbers from `input` on, relative to the pixel,
+/// meet the rows of the panel from `weight` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) input: isize,
+    pub(super) weight: usize,
+    pub(super) len: usize,
+}
+
+/// Consecutive pixels, and their gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Where the first pixel's inputs begin.
+    pub(super) input: usize,
+    /// Where the first pixel's gradients begin.
+    pub(super) gradient: usize,
+    pub(super) pixels: usize,
+}
+
+/// A place that several threads write to, each to elements of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SharedOutput {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: the pointer is to numbers that are borrowed mutably as long as the output is in use;
+// who makes one promises that no two threads write to the same element (see `SharedOutput::new`).
+#[allow(unsafe_code)]
+unsafe impl Send for SharedOutput {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for SharedOutput {}
+
+impl SharedOutput {
+    /// Shares `values` between threads that write to different elements and read none.
+    pub(super) fn new(values: &mut [f32]) -> Self {
+        Self {
+            start: values.as_mut_ptr(),
+            len: values.len(),
+        }
+    }
+}
+
+/// What [`correlate`] computes: for each pixel and channel, the sum over the runs of input times
+/// weight, and the bias.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Products<'a> {
+    pub(super) input: &'a [f32],
+    /// Where each pixel's window begins in the input; runs are relative to it.
+    pub(super) pixels: &'a [isize],
+    pub(super) runs: &'a [Run],
+    /// `[inner][PANEL]`
+    pub(super) panel: &'a [f32],
+    /// `[PANEL]`
+    pub(super) bias: Option<&'a [f32]>,
+    /// Channels of the panel that are wanted, the first ones.
+    pub(super) channels: usize,
+    /// Where each pixel lies in the output.
+    pub(super) places: &'a [usize],
+    /// From there to the first wanted channel.
+    pub(super) first_channel: usize,
+}
+
+impl Products<'_> {
+    /// Whether every index that the loops make lies in its slice.
+    fn assert_in_bounds(&self, output: SharedOutput) {
+        assert_eq!(self.pixels.len(), self.places.len(), "pixels and places");
+        assert!(self.channels <= PANEL, "channels of a panel");
+        assert!(self.bias.is_none_or(|bias| bias.len() == PANEL), "bias");
+        let (Some(low), Some(high)) = (self.pixels.iter().min(), self.pixels.iter().max()) else {
+            return;
+        };
+        for run in self.runs {
+            let end = high + run.input + run.len as isize;
+            assert!(low + run.input >= 0, "a run begins before the input");
+            assert!(
+                end <= self.input.len() as isize,
+                "a run ends after the input"
+            );
+            assert!(
+                (run.weight + run.len) * PANEL <= self.panel.len(),
+                "weights"
+            );
+        }
+        let last = self.places.iter().max().copied().unwrap_or_default();
+        assert!(
+            last + self.first_channel + self.channels <= output.len,
+            "output"
+        );
+    }
+}
+
+/// Writes [`Products`] to `output`.
+///
+/// The same sums are taken in the same order for every pixel, however pixels are grouped.
+///
+/// # Panics
+/// An index reaches past its slice.
+pub(super) fn correlate(products: &Products<'_>, output: SharedOutput) {
+    products.assert_in_bounds(output);
+    Arch::new().dispatch(Correlate { products, output });
+}
+
+struct Correlate<'a> {
+    products: &'a Products<'a>,
+    output: SharedOutput,
+}
+
+impl WithSimd for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.columns::<S, 12>(simd),
+            8 => self.columns::<S, 6>(simd),
+            _ => self.scalar(),
+        }
+    }
+}
+
+/// Calls `$call::<S, P, V>` with the constant `P` equal to `$count`, which is 1 to 12.
+macro_rules! with_constant {
+    ($count:expr, $function:ident::<$simd:ty, _, $vectors:tt>($($argument:expr),*)) => {
+        match $count {
+            1 => $function::<$simd, 1, $vectors>($($argument),*),
+            2 => $function::<$simd, 2, $vectors>($($argument),*),
+            3 => $function::<$simd, 3, $vectors>($($argument),*),
+            4 => $function::<$simd, 4, $vectors>($($argument),*),
+            5 => $function::<$simd, 5, $vectors>($($argument),*),
+            6 => $function::<$simd, 6, $vectors>($($argument),*),
+            7 => $function::<$simd, 7, $vectors>($($argument),*),
+            8 => $function::<$simd, 8, $vectors>($($argument),*),
+            9 => $function::<$simd, 9, $vectors>($($argument),*),
+            10 => $function::<$simd, 10, $vectors>($($argument),*),
+            11 => $function::<$simd, 11, $vectors>($($argument),*),
+            _ => $function::<$simd, 12, $vectors>($($argument),*),
+        }
+    };
+}
+
+impl Correlate<'_> {
+    /// All pixels, `MOST` at most at a time, in equal groups.
+    #[inline(always)]
+    fn columns<S: Simd, const MOST: usize>(&self, simd: S) {
+        let count = self.products.pixels.len();
+        let groups = count.div_ceil(MOST).max(1);
+        let (size, larger) = (count / groups, count % groups);
+        let mut column = 0;
+        while column < self.products.channels {
+            let two = self.products.channels - column > S::F32_LANES;
+            let mut first = 0;
+            for group in 0..groups {
+                let size = size + usize::from(group < larger);
+                if two {
+                    with_constant!(size, correlate_tile::<S, _, 2>(simd, self, first, column));
+                } else {
+                    with_constant!(size, correlate_tile::<S, _, 1>(simd, self, first, column));
+                }
+                first += size;
+            }
+            column += S::F32_LANES * if two { 2 } else { 1 };
+        }
+    }
+
+    /// The twin without vectors of its own.
+    fn scalar(&self) {
+        let products = self.products;
+        for (pixel, place) in products.pixels.iter().zip(products.places) {
+            let mut sums = [0.0; PANEL];
+            if let Some(bias) = products.bias {
+                sums.copy_from_slice(bias);
+            }
+            for run in products.runs {
+                let start = (pixel + run.input) as usize;
+                let weights = products.panel[run.weight * PANEL..].chunks_exact(PANEL);
+                for (value, weights) in products.input[start..start + run.len].iter().zip(weights) {
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum += value * weight;
+                    }
+                }
+            }
+            let place = place + products.first_channel;
+            for (channel, sum) in sums[..products.channels].iter().enumerate() {
+                // SAFETY: `place + channels` is at most the output's length
+                // (`assert_in_bounds`), and the element is this call's own.
+                #[allow(unsafe_code)]
+                unsafe {
+                    *self.output.start.add(place + channel) = *sum;
+                }
+            }
+        }
+    }
+}
+
+/// `P` pixels from number `first` on, `V` vectors of channels from `column` on.
+#[inline(always)]
+fn correlate_tile<S: Simd, const P: usize, const V: usize>(
+    simd: S,
+    task: &Correlate<'_>,
+    first: usize,
+    column: usize,
+) {
+    let products = task.products;
+    let mut sums = [[simd.splat_f32s(0.0); V]; P];
+    if let Some(bias) = products.bias {
+        for vector in 0..V {
+            let at = column + vector * S::F32_LANES;
+            let bias = simd.partial_load_f32s(&bias[at..at + S::F32_LANES]);
+            sums.iter_mut().for_each(|sums| sums[vector] = bias);
+        }
+    }
+    let input = products.input.as_ptr();
+    for run in products.runs {
+        // SAFETY: for every pixel, `pixel + run.input` is at least zero and the run from there
+        // on ends within the input; the rows `run.weight .. run.weight + run.len` lie in the
+        // panel, and `column` plus V vectors is at most a panel's row (`assert_in_bounds`).
+        #[allow(unsafe_code)]
+        unsafe {
+            let mut inputs = [input; P];
+            for (pixel, start) in inputs.iter_mut().enumerate() {
+                *start = input.offset(products.pixels[first + pixel] + run.input);
+            }
+            let mut weights = products.panel.as_ptr().add(run.weight * PANEL + column);
+            for step in 0..run.len {
+                let mut row = [simd.splat_f32s(0.0); V];
+                for (vector, row) in row.iter_mut().enumerate() {
+                    *row = load(simd, weights.add(vector * S::F32_LANES));
+                }
+                for (sums, start) in sums.iter_mut().zip(inputs) {
+                    let value = simd.splat_f32s(*start.add(step));
+                    for (sum, weights) in sums.iter_mut().zip(row) {
+                        *sum = simd.mul_add_e_f32s(value, weights, *sum);
+                    }
+                }
+                weights = weights.wrapping_add(PANEL);
+            }
+        }
+    }
+    let wanted = (products.channels - column).min(V * S::F32_LANES);
+    for (pixel, sums) in sums.iter().enumerate() {
+        let place = products.places[first + pixel] + products.first_channel + column;
+        // SAFETY: the output has `column + wanted` numbers from the pixel's place on
+        // (`assert_in_bounds`), and they are this call's own.
+        #[allow(unsafe_code)]
+        let target =
+            unsafe { std::slice::from_raw_parts_mut(task.output.start.add(place), wanted) };
+        for (vector, sum) in sums.iter().enumerate() {
+            let start = (vector * S::F32_LANES).min(wanted);
+            let end = (start + S::F32_LANES).min(wanted);
+            simd.partial_store_f32s(&mut target[start..end], *sum);
+        }
+    }
+}
+
+/// A vector from memory of any alignment.
+///
+/// # Safety
+/// `S::F32_LANES` numbers can be read from `start` on.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn load<S: Simd>(_: S, start: *const f32) -> S::f32s {
+    // SAFETY: as the caller promises; any bits are a vector of numbers.
+    unsafe { start.cast::<S::f32s>().read_unaligned() }
+}
+
+/// What [`add_outer_products`] computes: `target[row][channel] += Σ input · gradient` over pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OuterProducts<'a> {
+    pub(super) input: &'a [f32],
+    /// From a pixel's inputs to the next one's.
+    pub(super) input_step: usize,
+    pub(super) gradient: &'a [f32],
+    /// From a pixel's gradients to the next one's.
+    pub(super) gradient_step: usize,
+    pub(super) spans: &'a [Span],
+    /// Channels of the panel that there are; the others' gradients are not read.
+    pub(super) channels: usize,
+}
+
+impl OuterProducts<'_> {
+    fn assert_in_bounds(&self, rows: usize) {
+        assert!(self.channels <= PANEL, "channels of a panel");
+        for span in self.spans.iter().filter(|span| span.pixels > 0) {
+            let last = span.pixels - 1;
+            let input = span.input + last * self.input_step + rows;
+            let gradient = span.gradient + last * self.gradient_step + self.channels;
+            assert!(input <= self.input.len(), "a span ends after the input");
+            assert!(
+                gradient <= self.gradient.len(),
+                "a span ends after the gradients"
+            );
+        }
+    }
+}
+
+/// Adds [`OuterProducts`] to `target` (`[rows][PANEL]`): row `r` belongs to the number `r` behind
+/// the beginning of each pixel's inputs.
+///
+/// # Panics
+/// An index reaches past its slice.
+pub(super) fn add_outer_products(products: &OuterProducts<'_>, target: &mut [f32]) {
+    assert_eq!(target.len() % PANEL, 0, "not whole rows");
+    products.assert_in_bounds(target.len() / PANEL);
+    Arch::new().dispatch(Outer { products, target });
+}
+
+struct Outer<'a> {
+    products: &'a OuterProducts<'a>,
+    target: &'a mut [f32],
+}
+
+impl WithSimd for Outer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.columns::<S, 12>(simd),
+            8 => self.columns::<S, 6>(simd),
+            _ => self.scalar(),
+        }
+    }
+}
+
+impl Outer<'_> {
+    #[inline(always)]
+    fn columns<S: Simd, const MOST: usize>(mut self, simd: S) {
+        let count = self.target.len() / PANEL;
+        let groups = count.div_ceil(MOST).max(1);
+        let (size, larger) = (count / groups, count % groups);
+        let mut column = 0;
+        while column < self.products.channels {
+            let left = self.products.channels - column;
+            let mut first = 0;
+            for group in 0..groups {
+                let size = size + usize::from(group < larger);
+                let task = &mut self;
+                if left >= 2 * S::F32_LANES {
+                    with_constant!(size, outer_tile::<S, _, 2>(simd, task, first, column));
+                } else {
+                    with_constant!(size, outer_tile::<S, _, 1>(simd, task, first, column));
+                }
+                first += size;
+            }
+            column += S::F32_LANES * if left >= 2 * S::F32_LANES { 2 } else { 1 };
+        }
+    }
+
+    /// The twin without vectors of its own.
+    fn scalar(self) {
+        let products = self.products;
+        for (row, sums) in self.target.chunks_exact_mut(PANEL).enumerate() {
+            for span in products.spans {
+                for pixel in 0..span.pixels {
+                    let value = products.input[span.input + pixel * products.input_step + row];
+                    let start = span.gradient + pixel * products.gradient_step;
+                    let gradients = &products.gradient[start..start + products.channels];
+                    for (sum, gradient) in sums.iter_mut().zip(gradients) {
+                        *sum += value * gradient;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `P` rows from number `first` on, `V` vectors of channels from `column` on; the last vector may
+/// have fewer channels, and then it is the only one.
+#[inline(always)]
+fn outer_tile<S: Simd, const P: usize, const V: usize>(
+    simd: S,
+    task: &mut Outer<'_>,
+    first: usize,
+    column: usize,
+) {
+    let products = task.products;
+    let wanted = (products.channels - column).min(V * S::F32_LANES);
+    let whole = wanted == V * S::F32_LANES;
+    let target = &mut task.target[first * PANEL..][..P * PANEL];
+    let mut sums = [[simd.splat_f32s(0.0); V]; P];
+    for (sums, target) in sums.iter_mut().zip(target.chunks_exact(PANEL)) {
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            let start = column + vector * S::F32_LANES;
+            *sum = simd.partial_load_f32s(&target[start..start + S::F32_LANES]);
+        }
+    }
+    for span in products.spans {
+        // SAFETY: for every pixel of the span, the inputs up to row `first + P` and the gradients
+        // up to `channels` lie in their slices (`assert_in_bounds`); whole vectors are read only
+        // when all their channels are wanted.
+        #[allow(unsafe_code)]
+        unsafe {
+            let mut inputs = products.input.as_ptr().add(span.input + first);
+            let mut gradients = products.gradient.as_ptr().add(span.gradient + column);
+            for _ in 0..span.pixels {
+                let mut row = [simd.splat_f32s(0.0); V];
+                if whole {
+                    for (vector, row) in row.iter_mut().enumerate() {
+                        *row = load(simd, gradients.add(vector * S::F32_LANES));
+                    }
+                } else {
+                    row[0] = simd.partial_load_f32s(std::slice::from_raw_parts(gradients, wanted));
+                }
+                for (number, sums) in sums.iter_mut().enumerate() {
+                    let value = simd.splat_f32s(*inputs.add(number));
+                    for (sum, gradient) in sums.iter_mut().zip(row) {
+                        *sum = simd.mul_add_e_f32s(value, gradient, *sum);
+                    }
+                }
+                inputs = inputs.wrapping_add(products.input_step);
+                gradients = gradients.wrapping_add(products.gradient_step);
+            }
+        }
+    }
+    for (sums, target) in sums.iter().zip(target.chunks_exact_mut(PANEL)) {
+        for (vector, sum) in sums.iter().enumerate() {
+            let start = column + vector * S::F32_LANES;
+            simd.partial_store_f32s(&mut target[start..start + S::F32_LANES], *sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The instruction sets of this machine, the plain one first.
+    fn architectures() -> Vec<Arch> {
+        let mut found = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            found.extend(pulp::x86::V3::try_new().map(Arch::V3));
+            found.extend(pulp::x86::V4::try_new().map(Arch::V4));
+        }
+        found
+    }
+
+    fn numbers(len: usize) -> Vec<f32> {
+        (0..len)
+            .map(|index| ((index * 7919) % 64) as f32 / 32.0 - 1.0)
+            .collect()
+    }
+
+    /// Small multiples of a power of two: sums are exact, whatever their order.
+    #[test]
+    fn every_instruction_set_gives_the_sums_of_the_scalar_twin() {
+        let (input, panel, bias) = (numbers(400), numbers(40 * PANEL), numbers(PANEL));
+        let run = |input, weight, len| Run { input, weight, len };
+        for (pixels, channels) in [(1, 32), (7, 32), (12, 17), (25, 16), (30, 5)] {
+            let windows: Vec<isize> = (0..pixels).map(|pixel| 3 + 5 * pixel).collect();
+            let places: Vec<usize> = (0..windows.len()).map(|pixel| pixel * 40).collect();
+            let products = Products {
+                input: &input,
+                pixels: &windows,
+                runs: &[run(-3, 2, 9), run(100, 20, 20)],
+                panel: &panel,
+                bias: Some(&bias),
+                channels,
+                places: &places,
+                first_channel: 4,
+            };
+            let results = architectures().into_iter().map(|arch| {
+                let mut output = vec![9.0; 40 * windows.len()];
+                let shared = SharedOutput::new(&mut output);
+                products.assert_in_bounds(shared);
+                arch.dispatch(Correlate {
+                    products: &products,
+                    output: shared,
+                });
+                output
+            });
+            assert_all_equal(&results.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_outer_products_of_the_scalar_twin() {
+        let (input, gradient) = (numbers(600), numbers(600));
+        let span = |input, gradient, pixels| Span {
+            input,
+            gradient,
+            pixels,
+        };
+        for (rows, channels) in [(1, 32), (9, 32), (30, 20), (13, 16), (12, 3)] {
+            let products = OuterProducts {
+                input: &input,
+                input_step: 7,
+                gradient: &gradient,
+                gradient_step: 33,
+                spans: &[span(0, 1, 10), span(40, 200, 4), span(3, 2, 0)],
+                channels,
+            };
+            let results = architectures().into_iter().map(|arch| {
+                let mut target = vec![0.5; rows * PANEL];
+                arch.dispatch(Outer {
+                    products: &products,
+                    target: &mut target,
+                });
+                target
+            });
+            assert_all_equal(&results.collect::<Vec<_>>());
+        }
+    }
+
+    fn assert_all_equal(results: &[Vec<f32>]) {
+        for pair in results.windows(2) {
+            assert_eq!(pair[0], pair[1]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "ends after the input")]
+    fn a_run_past_the_input_is_refused() {
+        let mut output = [0.0; PANEL];
+        let products = Products {
+            input: &[0.0; 8],
+            pixels: &[0],
+            runs: &[Run {
+                input: 0,
+                weight: 0,
+                len: 9,
+            }],
+            panel: &[0.0; 9 * PANEL],
+            bias: None,
+            channels: PANEL,
+            places: &[0],
+            first_channel: 0,
+        };
+        correlate(&products, SharedOutput::new(&mut output));
+    }
+}
