@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, EngineErrorKind};
 use crate::file;
+use crate::schedule::PlateauState;
 use crate::state::State;
 
 /// File name of the newest checkpoint in a run's folder.
@@ -21,7 +22,7 @@ pub const LAST: &str = "last.safetensors";
 pub const BEST: &str = "best.safetensors";
 
 /// The checkpoint format this program writes; a newer one is refused.
-pub const CHECKPOINT_VERSION: u32 = 1;
+pub const CHECKPOINT_VERSION: u32 = 2;
 
 /// The largest file that is read: the largest graph with two moments for each weight, and room
 /// for names.
@@ -46,6 +47,9 @@ pub struct Progress {
     pub epochs_without_improvement: u32,
     /// The value that early stopping compares with.
     pub patience_best: Option<f64>,
+    /// What a plateau schedule has seen.
+    #[serde(default)]
+    pub plateau: PlateauState,
     /// Sum of the losses of the images seen in the epoch under way.
     pub loss_sum: f64,
     /// Images classified correctly in the epoch under way.
@@ -58,6 +62,10 @@ pub struct Progress {
     pub batch_size: usize,
     /// Images in the run's training split; as the seed.
     pub train_images: usize,
+    /// Batches that make one update of the run; as the seed. 0 in checkpoints from before there
+    /// was a choice.
+    #[serde(default)]
+    pub accumulate: u32,
 }
 
 /// Everything that continuing or exporting a run needs.

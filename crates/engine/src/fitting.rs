@@ -134,6 +134,7 @@ impl Fitting {
         let update = Update {
             step: options.step,
             learning_rate: options.learning_rate,
+            momentum: options.momentum,
             gradient_scale: clip_scale(norm, options.gradient_clip),
             average_decay: options.average_decay.unwrap_or_default(),
         };

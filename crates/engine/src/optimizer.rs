@@ -41,6 +41,8 @@ pub(crate) struct Update {
     pub(crate) step: u64,
     /// Learning rate.
     pub(crate) learning_rate: f64,
+    /// Momentum (`beta1` of AdamW) in place of the configuration's.
+    pub(crate) momentum: Option<f64>,
     /// Factor of the gradients: below one when they are clipped.
     pub(crate) gradient_scale: f64,
     /// Share of the old value in the weights' moving average, where there is one.
@@ -239,12 +241,13 @@ impl Rule {
                 epsilon,
                 weight_decay,
             } => {
+                let beta1 = update.momentum.unwrap_or(*beta1);
                 let count = (update.step.saturating_sub(slot.fit.since) + 1) as f64;
-                let [correction1, correction2] = [beta1, beta2].map(|beta| 1.0 - beta.powf(count));
+                let [correction1, correction2] = [beta1, *beta2].map(|beta| 1.0 - beta.powf(count));
                 Self::AdamW(AdamW {
                     gradient_scale: update.gradient_scale as f32,
                     keep: (1.0 - learning_rate * decay_of(*weight_decay)) as f32,
-                    beta1: *beta1 as f32,
+                    beta1: beta1 as f32,
                     beta2: *beta2 as f32,
                     step_size: (learning_rate / correction1) as f32,
                     root_correction2: correction2.sqrt() as f32,
@@ -258,7 +261,7 @@ impl Rule {
             } => Self::Sgd(Sgd {
                 learning_rate: learning_rate as f32,
                 gradient_scale: update.gradient_scale as f32,
-                momentum: *momentum as f32,
+                momentum: update.momentum.unwrap_or(*momentum) as f32,
                 weight_decay: decay_of(*weight_decay) as f32,
                 nesterov: *nesterov,
             }),

@@ -35,6 +35,8 @@ const FILES: &[(&str, &str)] = built_in![
     "train/optimizer/sgd",
     "train/schedule/constant",
     "train/schedule/cosine",
+    "train/schedule/one_cycle",
+    "train/schedule/plateau",
     "train/schedule/step",
 ];
 

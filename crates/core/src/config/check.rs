@@ -4,11 +4,11 @@ use super::builtin;
 use super::compose::refuse_missing;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::node::{Map, Node, Value};
+use super::relations::{check_architecture, check_relations};
 use super::rules::{CONFIG, Field, Range, Rule, Variants};
-use super::schema::{Config, ScheduleConfig};
+use super::schema::Config;
 use super::text::python_text;
 use super::yaml;
-use crate::graph::zoo;
 use crate::name::{Reference, nearest};
 
 /// Checks a resolved tree. Texts become the numbers and booleans that are expected in their
@@ -34,6 +34,9 @@ fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
         Rule::Whole(low, high) => whole(node, *low, *high, key),
         Rule::Number(range) => number(node, range, key),
         Rule::Numbers(count, range) => numbers(node, *count, range, key),
+        Rule::AnyNumbers(range) => any_numbers(node, range, key),
+        Rule::Texts => texts(node, key),
+        Rule::ScalarOrList(scalar, list) => return scalar_or_list(node, scalar, list, key),
         Rule::Flag => flag(node, key),
         Rule::Text => text(node, key),
         Rule::Reference => reference(node, key),
@@ -113,7 +116,12 @@ pub(super) fn check_key(tree: &Node, keys: &[&str]) -> Result<(), ConfigError> {
                 Some(chosen) => variant_field(variants, chosen, name, &parent)?,
                 None => return Ok(()),
             },
-            Rule::Variants(_) | Rule::List | Rule::Numbers(..) => return Ok(()),
+            Rule::Variants(_)
+            | Rule::List
+            | Rule::Numbers(..)
+            | Rule::AnyNumbers(_)
+            | Rule::Texts
+            | Rule::ScalarOrList(..) => return Ok(()),
             _ => return Err(no_mapping(&parent)),
         };
         parent = path(&parent, name);
@@ -290,20 +298,56 @@ fn number(node: Node, range: &Range, key: &str) -> Result<Node, ConfigError> {
 }
 
 fn numbers(node: Node, count: usize, range: &Range, key: &str) -> Result<Node, ConfigError> {
-    let expected = format!("a list of {count} numbers");
+    match &node.value {
+        Value::List(items) if items.len() == count => any_numbers(node, range, key),
+        _ => Err(wrong_type(
+            &node,
+            &format!("a list of {count} numbers"),
+            key,
+        )),
+    }
+}
+
+fn any_numbers(node: Node, range: &Range, key: &str) -> Result<Node, ConfigError> {
+    list_of(node, "a list of numbers", key, |item, key| {
+        number(item, range, key)
+    })
+}
+
+fn texts(node: Node, key: &str) -> Result<Node, ConfigError> {
+    list_of(node, "a list of texts", key, text)
+}
+
+/// A list of one item or more, each as `check` has it.
+fn list_of(
+    node: Node,
+    expected: &str,
+    key: &str,
+    check: impl Fn(Node, &str) -> Result<Node, ConfigError>,
+) -> Result<Node, ConfigError> {
     let items = match node.value {
-        Value::List(items) if items.len() == count => items,
-        _ => return Err(wrong_type(&node, &expected, key)),
+        Value::List(items) if !items.is_empty() => items,
+        _ => return Err(wrong_type(&node, expected, key)),
     };
     let items = items
         .into_iter()
         .enumerate()
         .map(|(index, item)| {
             let origin = item.origin.clone();
-            number(item, range, &format!("{key}.{index}")).map_err(|error| error.at(&origin))
+            check(item, &format!("{key}.{index}")).map_err(|error| error.at(&origin))
         })
         .collect::<Result<_, _>>()?;
     Ok(Node::new(Value::List(items), node.origin))
+}
+
+fn scalar_or_list(node: Node, scalar: &Rule, list: &Rule, key: &str) -> Result<Node, ConfigError> {
+    if matches!(node.value, Value::List(_)) {
+        return value(node, list, key);
+    }
+    value(node, scalar, key).map_err(|error| match error.hint() {
+        Some(_) => error,
+        None => error.with_hint(format!("or a list: `{key}=[…]`")),
+    })
 }
 
 fn flag(node: Node, key: &str) -> Result<Node, ConfigError> {
@@ -344,78 +388,13 @@ fn one_of(node: Node, choices: &[&str], key: &str) -> Result<Node, ConfigError> 
     })
 }
 
-/// Architectures go by name, except the user's own.
-fn check_architecture(tree: &Node, config: &Config) -> Result<(), ConfigError> {
-    let name = config.model.name.as_str();
-    if config.model.layers.is_some() || zoo::NAMES.contains(&name) {
-        return Ok(());
-    }
-    let error = ConfigError::new(
-        ConfigErrorKind::NotFound,
-        format!("there is no architecture `{name}`"),
-    )
-    .with_hint(match nearest(name, zoo::NAMES.iter().copied()) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!(
-            "built in are {}; `model.layers` describes one of your own",
-            zoo::NAMES.join(", ")
-        ),
-    });
-    Err(match tree.select("model.name") {
-        Some(node) => error.at(&node.origin),
-        None => error,
-    })
-}
-
-/// What holds between values.
-fn check_relations(tree: &Node, config: &Config) -> Result<(), ConfigError> {
-    let refuse = |key: &str, message: String, hint: &str| {
-        let error = ConfigError::new(ConfigErrorKind::OutOfRange, message).with_hint(hint);
-        Err(match tree.select(key) {
-            Some(node) => error.at(&node.origin),
-            None => error,
-        })
-    };
-    let warmup_epochs = match config.train.schedule {
-        ScheduleConfig::Constant { warmup_epochs }
-        | ScheduleConfig::Cosine { warmup_epochs, .. }
-        | ScheduleConfig::Step { warmup_epochs, .. } => warmup_epochs,
-    };
-    if warmup_epochs > f64::from(config.train.epochs) {
-        return refuse(
-            "train.schedule.warmup_epochs",
-            format!(
-                "`train.schedule.warmup_epochs` is `{warmup_epochs}`, more than `train.epochs`, which is `{}`",
-                config.train.epochs
-            ),
-            "set `train.schedule.warmup_epochs=0` for a short run",
-        );
-    }
-    let crop_padding = config
-        .data
-        .augment
-        .as_ref()
-        .map_or(0, |augment| augment.crop_padding);
-    if crop_padding >= config.data.image_size {
-        return refuse(
-            "data.augment.crop_padding",
-            format!(
-                "`data.augment.crop_padding` is `{crop_padding}`, expected less than `data.image_size`, which is `{}`",
-                config.data.image_size
-            ),
-            "set `data.augment.crop_padding=0` for images this small",
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::origin::Origin;
     use crate::config::schema::{
-        AugmentConfig, DataConfig, EarlyStoppingConfig, ModelConfig, Monitor, OptimizerConfig,
-        TrainConfig,
+        AugmentConfig, ClassWeights, DataConfig, EarlyStoppingConfig, Freeze, ModelConfig, Monitor,
+        OptimizerConfig, Sampling, ScheduleConfig, TestTimeAugmentation, TrainConfig,
     };
     use crate::manifest::{ResizeFilter, ResizeMode};
 
@@ -425,6 +404,8 @@ mod tests {
             model: ModelConfig {
                 name: "baseline".into(),
                 dropout: Some(0.5),
+                stochastic_depth: Some(0.1),
+                weights: Some("hf://a/b.safetensors".into()),
                 layers: Some(serde_json::json!([])),
             },
             data: DataConfig {
@@ -435,6 +416,7 @@ mod tests {
                 mean: [0.0; 3],
                 std: [1.0; 3],
                 workers: 1,
+                test_time_augmentation: TestTimeAugmentation::Flips,
                 augment: Some(AugmentConfig {
                     horizontal_flip: 1.0,
                     vertical_flip: 0.0,
@@ -451,7 +433,17 @@ mod tests {
                 seed: u64::MAX,
                 optimizer,
                 schedule,
+                accumulate: 2,
                 gradient_clip: Some(1.0),
+                sampling: Sampling::Balanced,
+                label_smoothing: 0.1,
+                class_weights: ClassWeights::Given(vec![1.0, 2.0]),
+                mixup: Some(0.2),
+                cutmix: Some(1.0),
+                ema: Some(0.99),
+                freeze: Some(Freeze::Layers(vec!["layer1".into()])),
+                unfreeze_every_epochs: Some(1),
+                layer_decay: Some(0.8),
                 early_stopping: Some(EarlyStoppingConfig {
                     patience: 1,
                     min_delta: 0.0,
@@ -478,7 +470,7 @@ mod tests {
         ]
     }
 
-    fn schedules() -> [ScheduleConfig; 3] {
+    fn schedules() -> [ScheduleConfig; 5] {
         [
             ScheduleConfig::Constant { warmup_epochs: 0.5 },
             ScheduleConfig::Cosine {
@@ -489,6 +481,20 @@ mod tests {
                 warmup_epochs: 0.5,
                 step_epochs: 1,
                 gamma: 0.1,
+            },
+            ScheduleConfig::OneCycle {
+                warmup_share: 0.3,
+                start_divisor: 25.0,
+                end_divisor: 1e4,
+                momentum: Some([0.85, 0.95]),
+            },
+            ScheduleConfig::Plateau {
+                warmup_epochs: 0.5,
+                factor: 0.1,
+                patience: 0,
+                threshold: 1e-4,
+                cooldown: 0,
+                minimum: 0.0,
             },
         ]
     }
@@ -522,6 +528,13 @@ mod tests {
             Rule::Whole(low, _) => vec![json!(low)],
             Rule::Number(range) => vec![json!(inside(range))],
             Rule::Numbers(count, range) => vec![json!(vec![inside(range); *count])],
+            Rule::AnyNumbers(range) => vec![json!([inside(range)])],
+            Rule::Texts => vec![json!(["layer*"])],
+            Rule::ScalarOrList(scalar, list) => {
+                let mut all = samples(scalar);
+                all.extend(samples(list));
+                all
+            }
             Rule::Flag => vec![json!(true)],
             Rule::Text | Rule::Reference => vec![json!("baseline")],
             Rule::OneOf(choices) => choices.iter().map(|choice| json!(choice)).collect(),
@@ -530,7 +543,10 @@ mod tests {
     }
 
     fn inside(range: &Range) -> f64 {
-        [0.0, 0.5].into_iter().find(|x| range.contains(*x)).unwrap()
+        [0.0, 0.5, 1.0]
+            .into_iter()
+            .find(|x| range.contains(*x))
+            .unwrap()
     }
 
     /// The first sample of every field, and each further sample in turn.
@@ -584,10 +600,16 @@ mod tests {
             words,
             [
                 "dropout: a number, 0 or more and less than 1",
+                "stochastic_depth: a number, 0 or more and less than 1",
                 "mean: a finite number",
                 "std: a number, more than 0",
                 "learning_rate: a number, more than 0",
                 "gradient_clip: a number, more than 0",
+                "label_smoothing: a number, 0 or more and less than 1",
+                "mixup: a number, more than 0 and at most 1000",
+                "cutmix: a number, more than 0 and at most 1000",
+                "ema: a number, more than 0 and less than 1",
+                "layer_decay: a number, more than 0 and at most 1",
             ]
         );
     }

@@ -18,6 +18,7 @@ mod multirun;
 mod node;
 mod origin;
 pub mod overrides;
+mod relations;
 mod rules;
 pub mod schema;
 mod source;

@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn a_glob_takes_the_options_of_a_group() {
         assert_eq!(
-            runs(&["train/schedule=glob(*,exclude=co*)"]),
-            ["train/schedule=step"]
+            runs(&["train/schedule=glob(*,exclude=[co*,p*])"]),
+            ["train/schedule=one_cycle", "train/schedule=step"]
         );
         assert_eq!(
             error("train/schedule=glob(x*)"),

@@ -15,6 +15,12 @@ pub(super) enum Rule {
     Number(Range),
     /// That many finite numbers in a range.
     Numbers(usize, Range),
+    /// One or more finite numbers in a range.
+    AnyNumbers(Range),
+    /// One or more texts.
+    Texts,
+    /// A list by the second rule, or anything else by the first.
+    ScalarOrList(&'static Rule, &'static Rule),
     /// `true` or `false`.
     Flag,
     /// A text.
@@ -108,6 +114,23 @@ const FACTOR: Range = Range {
     ..POSITIVE
 };
 
+/// Neither 0 nor 1 included.
+const BETWEEN: Range = Range {
+    high: 1.0,
+    ..POSITIVE
+};
+/// A concentration of the Beta distribution.
+const MIX: Range = Range {
+    high: 1000.0,
+    has_high: true,
+    ..POSITIVE
+};
+const ONE_OR_MORE: Range = Range {
+    low: 1.0,
+    has_low: true,
+    ..ANY
+};
+
 const fn required(name: &'static str, rule: Rule) -> Field {
     Field {
         name,
@@ -134,6 +157,8 @@ pub(super) const CONFIG: Rule = Rule::Map(&[
 const MODEL: Rule = Rule::Map(&[
     required("name", Rule::Text),
     optional("dropout", Rule::Number(BELOW_ONE)),
+    optional("stochastic_depth", Rule::Number(BELOW_ONE)),
+    optional("weights", Rule::Text),
     optional("layers", Rule::List),
 ]);
 
@@ -145,6 +170,10 @@ const DATA: Rule = Rule::Map(&[
     required("mean", Rule::Numbers(3, ANY)),
     required("std", Rule::Numbers(3, POSITIVE)),
     required("workers", Rule::Whole(0, 1024)),
+    optional(
+        "test_time_augmentation",
+        Rule::OneOf(&["none", "flip", "flips", "dihedral"]),
+    ),
     optional("augment", AUGMENT),
 ]);
 
@@ -164,7 +193,17 @@ const TRAIN: Rule = Rule::Map(&[
     required("seed", Rule::Whole(0, u64::MAX)),
     required("optimizer", OPTIMIZER),
     required("schedule", SCHEDULE),
+    optional("accumulate", Rule::Whole(1, 65_536)),
     optional("gradient_clip", Rule::Number(POSITIVE)),
+    optional("sampling", Rule::OneOf(&["shuffle", "balanced"])),
+    optional("label_smoothing", Rule::Number(BELOW_ONE)),
+    optional("class_weights", CLASS_WEIGHTS),
+    optional("mixup", Rule::Number(MIX)),
+    optional("cutmix", Rule::Number(MIX)),
+    optional("ema", Rule::Number(BETWEEN)),
+    optional("freeze", FREEZE),
+    optional("unfreeze_every_epochs", Rule::Whole(1, 1_000_000)),
+    optional("layer_decay", Rule::Number(FACTOR)),
     optional("early_stopping", EARLY_STOPPING),
     required(
         "monitor",
@@ -172,6 +211,13 @@ const TRAIN: Rule = Rule::Map(&[
     ),
     optional("note", Rule::Text),
 ]);
+
+const CLASS_WEIGHTS: Rule = Rule::ScalarOrList(
+    &Rule::OneOf(&["none", "balanced"]),
+    &Rule::AnyNumbers(NOT_NEGATIVE),
+);
+
+const FREEZE: Rule = Rule::ScalarOrList(&Rule::Whole(1, 100_000), &Rule::Texts);
 
 const OPTIMIZER: Rule = Rule::Variants(&[
     (
@@ -207,6 +253,26 @@ const SCHEDULE: Rule = Rule::Variants(&[
             WARMUP,
             required("step_epochs", Rule::Whole(1, 1_000_000)),
             required("gamma", Rule::Number(FACTOR)),
+        ],
+    ),
+    (
+        "one_cycle",
+        &[
+            required("warmup_share", Rule::Number(BETWEEN)),
+            required("start_divisor", Rule::Number(ONE_OR_MORE)),
+            required("end_divisor", Rule::Number(ONE_OR_MORE)),
+            optional("momentum", Rule::Numbers(2, BELOW_ONE)),
+        ],
+    ),
+    (
+        "plateau",
+        &[
+            WARMUP,
+            required("factor", Rule::Number(BETWEEN)),
+            required("patience", Rule::Whole(0, 1_000_000)),
+            required("threshold", Rule::Number(BELOW_ONE)),
+            required("cooldown", Rule::Whole(0, 1_000_000)),
+            required("minimum", Rule::Number(NOT_NEGATIVE)),
         ],
     ),
 ]);

@@ -504,6 +504,8 @@ fn a_configuration_gives_the_zoos_graph_or_the_users_own() {
     let mut model = ModelConfig {
         name: "baseline".to_string(),
         dropout: Some(0.4),
+        stochastic_depth: None,
+        weights: None,
         layers: None,
     };
     let graph = Graph::from_config(&model, [3, 32, 32], 4).unwrap();

@@ -28,6 +28,8 @@ pub struct StepOptions<'a> {
     pub batch: u64,
     /// Learning rate, before each tensor's own factor (see [`Fit`]).
     pub learning_rate: f64,
+    /// Momentum (`beta1` of AdamW) in place of the optimiser's own, where it has one.
+    pub momentum: Option<f64>,
     /// Seed of the masks of dropout and stochastic depth.
     pub dropout_seed: u64,
     /// Gradients are scaled down to this global L2 norm; none for no clipping.
@@ -51,6 +53,7 @@ impl StepOptions<'static> {
             step,
             batch: step,
             learning_rate,
+            momentum: None,
             dropout_seed: 0,
             gradient_clip: None,
             loss: LossOptions::PLAIN,

@@ -238,10 +238,12 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, batch: &Batch) -> Result<Control, EngineError> {
         let step = self.progress.global_step;
+        let rate = self.schedule.rate(step, &self.progress.plateau);
         let options = StepOptions {
+            momentum: rate.momentum,
             dropout_seed: self.config.seed,
             gradient_clip: self.config.gradient_clip,
-            ..StepOptions::new(step, self.schedule.learning_rate(step))
+            ..StepOptions::new(step, rate.learning_rate)
         };
         let targets = Targets::Classes(&batch.labels);
         let output = self
@@ -406,7 +408,10 @@ impl<'a> Run<'a> {
             global_step: progress.global_step,
             train_loss: mean(progress.loss_sum, progress.seen),
             train_accuracy: mean(progress.correct as f64, progress.seen),
-            learning_rate: self.schedule.learning_rate(last_step),
+            learning_rate: self
+                .schedule
+                .rate(last_step, &progress.plateau)
+                .learning_rate,
             monitored: verdict.map(|verdict| verdict.monitored),
             improved,
             best: progress.best,

@@ -44,25 +44,38 @@ fn check_optimizer(optimizer: &OptimizerConfig) -> Result<(), EngineError> {
 }
 
 fn check_schedule(schedule: &ScheduleConfig) -> Result<(), EngineError> {
+    not_negative("train.schedule.warmup_epochs", schedule.warmup_epochs())?;
     match schedule {
-        ScheduleConfig::Constant { warmup_epochs } => {
-            not_negative("train.schedule.warmup_epochs", *warmup_epochs)
-        }
-        ScheduleConfig::Cosine {
-            warmup_epochs,
-            minimum,
-        } => {
-            not_negative("train.schedule.warmup_epochs", *warmup_epochs)?;
-            not_negative("train.schedule.minimum", *minimum)
-        }
+        ScheduleConfig::Constant { .. } => Ok(()),
+        ScheduleConfig::Cosine { minimum, .. } => not_negative("train.schedule.minimum", *minimum),
         ScheduleConfig::Step {
-            warmup_epochs,
-            step_epochs,
-            gamma,
+            step_epochs, gamma, ..
         } => {
-            not_negative("train.schedule.warmup_epochs", *warmup_epochs)?;
             at_least_one("train.schedule.step_epochs", u64::from(*step_epochs))?;
             positive("train.schedule.gamma", *gamma)
+        }
+        ScheduleConfig::OneCycle {
+            warmup_share,
+            start_divisor,
+            end_divisor,
+            momentum,
+        } => {
+            below_one("train.schedule.warmup_share", *warmup_share)?;
+            positive("train.schedule.start_divisor", *start_divisor)?;
+            positive("train.schedule.end_divisor", *end_divisor)?;
+            let mut bounds = momentum.iter().flatten();
+            bounds.try_for_each(|bound| below_one("train.schedule.momentum", *bound))
+        }
+        ScheduleConfig::Plateau {
+            factor,
+            threshold,
+            minimum,
+            ..
+        } => {
+            positive("train.schedule.factor", *factor)?;
+            below_one("train.schedule.factor", *factor)?;
+            below_one("train.schedule.threshold", *threshold)?;
+            not_negative("train.schedule.minimum", *minimum)
         }
     }
 }

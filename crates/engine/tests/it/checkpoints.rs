@@ -114,7 +114,7 @@ fn a_newer_version_is_refused_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let (path, _) = example(folder.path());
     let mut bytes = fs::read(&path).unwrap();
-    let needle = br#"{\"version\":1,"#;
+    let needle = br#"{\"version\":2,"#;
     let at = bytes
         .windows(needle.len())
         .position(|w| w == needle)

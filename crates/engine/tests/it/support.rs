@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrotype_core::config::schema::{
-    AugmentConfig, EarlyStoppingConfig, Monitor, OptimizerConfig, ScheduleConfig, TrainConfig,
+    AugmentConfig, ClassWeights, EarlyStoppingConfig, Monitor, OptimizerConfig, Sampling,
+    ScheduleConfig, TrainConfig,
 };
 use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::Preprocessing;
@@ -98,7 +99,17 @@ pub(crate) fn config(epochs: u32) -> TrainConfig {
             warmup_epochs: 0.5,
             minimum: 0.0,
         },
+        accumulate: 1,
         gradient_clip: Some(1.0),
+        sampling: Sampling::Shuffle,
+        label_smoothing: 0.0,
+        class_weights: ClassWeights::default(),
+        mixup: None,
+        cutmix: None,
+        ema: None,
+        freeze: None,
+        unfreeze_every_epochs: None,
+        layer_decay: None,
         early_stopping: None,
         monitor: Monitor::Accuracy,
         note: None,

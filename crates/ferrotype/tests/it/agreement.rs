@@ -170,6 +170,8 @@ fn graphs() -> Vec<Graph> {
     let own = ModelConfig {
         name: "own".into(),
         dropout: None,
+        stochastic_depth: None,
+        weights: None,
         layers: Some(serde_json::json!([
             {"op": "conv2d", "name": "stem", "out_channels": 6, "kernel": 3, "padding": 1},
             {"op": "batch_norm2d", "name": "norm"},
