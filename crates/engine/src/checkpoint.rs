@@ -3,6 +3,8 @@
 
 mod format;
 
+pub(crate) use format::HEADER_KEY;
+
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -29,6 +29,14 @@ pub enum EngineErrorKind {
     NewerCheckpoint,
     /// A checkpoint belongs to another graph, data set or seed.
     OtherCheckpoint,
+    /// There is no file of weights at that path.
+    NoWeights,
+    /// A file of weights is damaged.
+    CorruptWeights,
+    /// A file of weights has something that is not read, or that was refused.
+    UnsupportedWeights,
+    /// Weights belong to another network.
+    OtherWeights,
     /// The disk is full.
     Full,
     /// A file could not be read or written.

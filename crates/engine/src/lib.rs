@@ -17,6 +17,7 @@ mod parameters;
 pub mod schedule;
 pub mod state;
 pub mod train;
+pub mod weights;
 
 pub use error::{EngineError, EngineErrorKind};
 pub use state::{State, StateTensor};

@@ -14,7 +14,7 @@ use crate::parameters::check_fits;
 use crate::state::{State, StateTensor};
 
 /// Key of the header in the file's metadata.
-const HEADER_KEY: &str = "ferrotype.checkpoint";
+pub(crate) const HEADER_KEY: &str = "ferrotype.checkpoint";
 
 /// What the file holds besides the tensors.
 #[derive(Serialize, Deserialize)]

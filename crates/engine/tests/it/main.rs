@@ -11,3 +11,4 @@ mod onnx;
 mod reference;
 mod support;
 mod training;
+mod weights;
