@@ -9,12 +9,20 @@
 //! Lengths that do not fit the shapes are errors of the caller and panic.
 
 pub mod activation;
+pub mod attention;
+pub mod channels;
 pub mod convolution;
+pub mod dropout;
+mod lanes;
+pub mod layer_norm;
 pub mod layout;
+pub mod linear;
+mod math;
 pub mod normalization;
 pub mod pooling;
 pub mod product;
 mod scratch;
+pub mod tokens;
 mod vectorized;
 
 /// Elements that one thread takes at a time in element-wise loops.
