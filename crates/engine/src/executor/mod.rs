@@ -10,7 +10,7 @@ mod targets;
 
 #[cfg(feature = "burn")]
 pub use self::burn::BurnExecutor;
-pub use self::cpu::CpuExecutor;
+pub use self::cpu::{CpuExecutor, MemoryEstimate};
 pub use self::span::{Phase, Span};
 pub use self::targets::Targets;
 

@@ -197,6 +197,208 @@ fn cases() -> Vec<Case> {
                 json!({"op": "concat", "inputs": ["a", "b"]}),
             ],
         ),
+        case(
+            "a normalisation with a smooth activation",
+            [3, 4, 4],
+            &[
+                first(),
+                json!({"op": "batch_norm2d"}),
+                json!("silu"),
+                conv("b", json!({})),
+            ],
+        ),
+        case(
+            "a normalisation with a shortcut and a rectifier",
+            [3, 5, 4],
+            &[
+                first(),
+                conv("left", json!({"padding": 1, "inputs": ["first"]})),
+                json!({"op": "batch_norm2d", "name": "norm"}),
+                json!({"op": "add", "inputs": ["norm", "first"]}),
+                json!("relu"),
+                conv("b", json!({})),
+            ],
+        ),
+        case(
+            "two normalisations whose sum is rectified",
+            [3, 5, 4],
+            &[
+                first(),
+                conv("left", json!({"padding": 1, "inputs": ["first"]})),
+                json!({"op": "batch_norm2d", "name": "left_norm"}),
+                conv("right", json!({"kernel": 1, "inputs": ["first"]})),
+                json!({"op": "batch_norm2d", "name": "right_norm"}),
+                json!({"op": "add", "inputs": ["left_norm", "right_norm"]}),
+                json!("relu6"),
+                conv("b", json!({})),
+            ],
+        ),
+        case(
+            "a normalisation with its rectifier and pooling",
+            [3, 7, 6],
+            &[
+                first(),
+                json!({"op": "batch_norm2d"}),
+                json!("relu"),
+                json!({"op": "max_pool2d", "kernel": 2}),
+                conv("b", json!({"kernel": 1})),
+            ],
+        ),
+        case(
+            "a normalisation with its rectifier and an overlapping pooling",
+            [3, 8, 7],
+            &[
+                first(),
+                json!({"op": "batch_norm2d"}),
+                json!("relu6"),
+                json!({"op": "max_pool2d", "kernel": 3, "stride": 2, "padding": 1}),
+                conv("b", json!({"kernel": 1})),
+            ],
+        ),
+        case(
+            "a normalisation below a rectifier and a pooling",
+            [3, 7, 6],
+            &[
+                first(),
+                json!("relu"),
+                json!({"op": "max_pool2d", "kernel": 2}),
+                json!({"op": "batch_norm2d"}),
+                conv("b", json!({"kernel": 1})),
+            ],
+        ),
+        case(
+            "a normalisation of what others read as well",
+            [2, 4, 4],
+            &[
+                first(),
+                json!({"op": "batch_norm2d", "name": "norm"}),
+                json!({"op": "concat", "inputs": ["norm", "first"]}),
+                conv("b", json!({"kernel": 1})),
+            ],
+        ),
+        case(
+            "a rectifier that is read twice",
+            [2, 4, 4],
+            &[
+                first(),
+                json!({"op": "relu", "name": "on"}),
+                conv("b", json!({"kernel": 1})),
+                json!({"op": "multiply", "inputs": ["b", "on"]}),
+                json!({"op": "add", "inputs": ["multiply1", "on"]}),
+            ],
+        ),
+        case(
+            "a pooling over windows of hundreds of pixels",
+            [1, 18, 17],
+            &[first(), json!({"op": "max_pool2d", "kernel": [17, 16]})],
+        ),
+        case(
+            "relu6",
+            [2, 4, 4],
+            &[
+                first(),
+                json!({"op": "layer_scale", "initial": 6.0}),
+                json!("relu6"),
+            ],
+        ),
+        case(
+            "hard sigmoid",
+            [2, 4, 4],
+            &[
+                first(),
+                json!({"op": "layer_scale", "initial": 4.0}),
+                json!("hard_sigmoid"),
+            ],
+        ),
+        case("gelu", [2, 4, 4], &[first(), json!("gelu")]),
+        case(
+            "a mean over a coarser grid",
+            [2, 7, 5],
+            &[
+                first(),
+                json!({"op": "adaptive_avg_pool2d", "output": [3, 2]}),
+            ],
+        ),
+        case(
+            "a mean over a finer grid",
+            [2, 2, 3],
+            &[first(), json!({"op": "adaptive_avg_pool2d", "output": 5})],
+        ),
+        case(
+            "a layer normalisation of pixels",
+            [3, 3, 4],
+            &[
+                first(),
+                json!({"op": "layer_norm", "epsilon": 1e-3}),
+                conv("b", json!({})),
+            ],
+        ),
+        case(
+            "a layer normalisation of a row",
+            [3, 3, 4],
+            &[
+                first(),
+                json!("global_avg_pool"),
+                json!("flatten"),
+                json!("layer_norm"),
+            ],
+        ),
+        case(
+            "a linear layer on each pixel",
+            [3, 3, 4],
+            &[
+                first(),
+                json!({"op": "linear", "out_features": 6}),
+                json!("gelu"),
+                json!({"op": "linear", "out_features": 4}),
+                json!({"op": "layer_scale", "initial": 0.5}),
+                json!({"op": "add", "inputs": ["layer_scale1", "first"]}),
+            ],
+        ),
+        case(
+            "a gate on the channels",
+            [3, 4, 5],
+            &[
+                first(),
+                json!("global_avg_pool"),
+                conv("squeeze", json!({"kernel": 1, "out_channels": 2})),
+                json!("relu"),
+                conv("excite", json!({"kernel": 1})),
+                json!("hard_sigmoid"),
+                json!({"op": "multiply", "inputs": ["first", "hard_sigmoid1"]}),
+            ],
+        ),
+        case(
+            "a square",
+            [3, 3, 3],
+            &[
+                first(),
+                json!({"op": "multiply", "inputs": ["first", "first"]}),
+            ],
+        ),
+        case(
+            "a double",
+            [3, 3, 3],
+            &[first(), json!({"op": "add", "inputs": ["first", "first"]})],
+        ),
+        case(
+            "tokens with attention",
+            [3, 4, 4],
+            &[
+                conv(
+                    "patches",
+                    json!({"kernel": 2, "stride": 2, "out_channels": 6}),
+                ),
+                json!({"op": "class_token", "name": "cls_token"}),
+                json!({"op": "position_embedding", "name": "pos_embed"}),
+                json!({"op": "layer_norm", "name": "norm"}),
+                json!({"op": "linear", "name": "qkv", "out_features": 18}),
+                json!({"op": "attention", "heads": 2}),
+                json!({"op": "linear", "name": "proj", "out_features": 6}),
+                json!({"op": "add", "name": "sum", "inputs": ["pos_embed", "proj"]}),
+                json!({"op": "select_token", "index": 0}),
+            ],
+        ),
     ]
 }
 
@@ -329,4 +531,33 @@ fn dropout_keeps_the_mean_and_draws_anew_each_step() {
     let mean = weight.iter().sum::<f32>() / 192.0 / bias;
     assert!((mean - 1.0).abs() < 0.1, "{mean}");
     assert!(weight.iter().any(|g| (g / bias - 1.0).abs() > 0.2));
+}
+
+#[test]
+fn stochastic_depth_drops_whole_images_and_keeps_the_mean() {
+    let layers = json!([
+        "flatten",
+        {"op": "stochastic_depth", "probability": 0.25},
+        {"op": "linear", "out_features": "classes", "bias": false},
+    ]);
+    let graph = Graph::from_layers("depth", [3, 2, 2], CLASSES, &layers).unwrap();
+    let mut executor = CpuExecutor::new(&graph, &adamw(), 5).unwrap();
+    let batch = 400;
+    let images = vec![1.0; batch * 12];
+    let labels = vec![0; batch];
+    let mut at = |step: u64| {
+        let options = StepOptions {
+            batch: step,
+            ..OPTIONS
+        };
+        let (_, gradients) = executor
+            .gradients(&images, &Targets::Classes(&labels), &options)
+            .unwrap();
+        gradients.get("linear1.weight").unwrap().values.clone()
+    };
+    let first = at(0);
+    assert_eq!(first, at(0));
+    assert_ne!(first, at(1));
+    // All inputs of an image are kept or dropped together: they have the same gradient.
+    assert!(first[..12].iter().all(|value| *value == first[0]));
 }

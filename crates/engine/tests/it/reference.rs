@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::graph::{Graph, Op, Size};
+use ferrotype_core::graph::{Graph, Op, Size, adaptive_window};
 
 /// `[batch, channels, height, width]`; rows have height and width 1.
 #[derive(Clone)]
@@ -68,7 +68,11 @@ pub(crate) fn logits(graph: &Graph, tensors: &Tensors, image: &Map, training: bo
             .iter()
             .map(|name| &outputs[name])
             .collect();
-        let tensor = |suffix: &str| tensors.get(&format!("{}.{suffix}", layer.name));
+        // Tensors that go by their layer's name are asked for without a suffix.
+        let tensor = |suffix: &str| match suffix {
+            "" => tensors.get(&layer.name),
+            _ => tensors.get(&format!("{}.{suffix}", layer.name)),
+        };
         let output = compute(&layer.op, &inputs, &tensor, training);
         outputs.insert(&layer.name, output);
     }
@@ -192,13 +196,58 @@ fn compute<'a>(
         },
         Op::Linear { out_features, .. } => {
             let weight = tensor("weight").unwrap();
-            Map::zeros(input.batch, *out_features, 1, 1).fill(|n, o, _, _| {
+            let output = Map::zeros(input.batch, *out_features, input.height, input.width);
+            output.fill(|n, o, y, x| {
                 (0..input.channels).fold(tensor("bias").map_or(0.0, |bias| bias[o]), |sum, i| {
-                    sum + weight[o * input.channels + i] * input.at(n, i, 0, 0)
+                    sum + weight[o * input.channels + i] * input.at(n, i, y, x)
                 })
             })
         }
         Op::Dropout { .. } => input,
+        Op::Relu6 {} => input.map(|x| x.clamp(0.0, 6.0)),
+        Op::HardSigmoid {} => input.map(|x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+        Op::Gelu {} => input.map(|x| 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))),
+        Op::AdaptiveAvgPool2d { output } => adaptive_pooling(&input, *output),
+        Op::LayerNorm { epsilon } => {
+            let (gamma, beta) = (tensor("weight").unwrap(), tensor("bias").unwrap());
+            input.clone().fill(|n, c, y, x| {
+                let row = || (0..input.channels).map(|c| input.at(n, c, y, x));
+                let mean = row().sum::<f64>() / input.channels as f64;
+                let squares: f64 = row().map(|value| (value - mean).powi(2)).sum();
+                let deviation = (squares / input.channels as f64 + epsilon).sqrt();
+                (input.at(n, c, y, x) - mean) / deviation * gamma[c] + beta[c]
+            })
+        }
+        Op::Multiply {} => {
+            let factor = inputs[1];
+            input.clone().fill(|n, c, y, x| {
+                let (fy, fx) = (y.min(factor.height - 1), x.min(factor.width - 1));
+                input.at(n, c, y, x) * factor.at(n, c, fy, fx)
+            })
+        }
+        Op::LayerScale { .. } => {
+            let gamma = tensor("gamma").unwrap();
+            input
+                .clone()
+                .fill(|n, c, y, x| input.at(n, c, y, x) * gamma[c])
+        }
+        Op::ClassToken {} => {
+            let token = tensor("").unwrap();
+            let tokens = input.height * input.width;
+            Map::zeros(input.batch, input.channels, tokens + 1, 1).fill(|n, c, t, _| match t {
+                0 => token[c],
+                _ => input.at(n, c, (t - 1) / input.width, (t - 1) % input.width),
+            })
+        }
+        Op::PositionEmbedding {} => {
+            let positions = tensor("").unwrap();
+            input
+                .clone()
+                .fill(|n, c, t, _| input.at(n, c, t, 0) + positions[t * input.channels + c])
+        }
+        Op::SelectToken { index } => Map::zeros(input.batch, input.channels, 1, 1)
+            .fill(|n, c, _, _| input.at(n, c, *index, 0)),
+        Op::Attention { heads } => attend(&input, *heads),
         Op::Add {} => inputs[1..].iter().fold(input, |sum, other| {
             sum.clone()
                 .fill(|n, c, y, x| sum.at(n, c, y, x) + other.at(n, c, y, x))
@@ -219,6 +268,48 @@ fn compute<'a>(
         }
         op => panic!("no reference for {}", op.name()),
     }
+}
+
+/// `2/√π · Σ (−1)ⁿ x²ⁿ⁺¹ / (n! (2n + 1))`
+fn erf(x: f64) -> f64 {
+    let (mut power, mut sum) = (x, x);
+    for n in 1..100 {
+        power *= -x * x / f64::from(n);
+        sum += power / f64::from(2 * n + 1);
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+fn adaptive_pooling(input: &Map, output: Size) -> Map {
+    let pooled = Map::zeros(input.batch, input.channels, output.height, output.width);
+    pooled.fill(|n, c, y, x| {
+        let rows = adaptive_window(y, input.height, output.height);
+        let columns = adaptive_window(x, input.width, output.width);
+        let count = rows.len() * columns.len();
+        let pixels = rows.flat_map(|y| columns.clone().map(move |x| (y, x)));
+        pixels.map(|(y, x)| input.at(n, c, y, x)).sum::<f64>() / count as f64
+    })
+}
+
+fn attend(input: &Map, heads: usize) -> Map {
+    let (channels, tokens) = (input.channels / 3, input.height);
+    let width = channels / heads;
+    Map::zeros(input.batch, channels, tokens, 1).fill(|n, c, t, _| {
+        let first = c / width * width;
+        let part = |which: usize, c: usize, t: usize| input.at(n, which * channels + c, t, 0);
+        let weights: Vec<f64> = (0..tokens)
+            .map(|other| {
+                let product: f64 = (first..first + width)
+                    .map(|c| part(0, c, t) * part(1, c, other))
+                    .sum();
+                (product / (width as f64).sqrt()).exp()
+            })
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        (0..tokens)
+            .map(|other| weights[other] / sum * part(2, c, other))
+            .sum()
+    })
 }
 
 fn moments(map: &Map, channel: usize) -> (f64, f64) {

@@ -1,6 +1,8 @@
 //! One layer forward, in Burn's operations.
 
-use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
+use burn::tensor::module::{
+    adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d,
+};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation};
 use ferrotype_core::graph::{Op, Size};
@@ -68,6 +70,9 @@ pub(super) fn forward(
                 return None;
             };
             let bias = tensors.get(1).map(Leaf::vector);
+            if input.pixel_count() > 1 {
+                return None;
+            }
             Value::Row(linear(input.into_row(), matrix.clone().transpose(), bias))
         }
         Op::Dropout { probability } => match dropout_mask {
@@ -78,6 +83,13 @@ pub(super) fn forward(
         Op::Silu {} => elementwise(input, activation::silu, activation::silu),
         Op::Sigmoid {} => elementwise(input, activation::sigmoid, activation::sigmoid),
         Op::HardSwish {} => elementwise(input, activation::hard_swish, activation::hard_swish),
+        Op::Relu6 {} => elementwise(input, activation::relu6, activation::relu6),
+        Op::Gelu {} => elementwise(input, activation::gelu, activation::gelu),
+        Op::HardSigmoid {} => elementwise(
+            input,
+            |map| activation::hard_sigmoid(map, 1.0 / 6.0, 0.5),
+            |row| activation::hard_sigmoid(row, 1.0 / 6.0, 0.5),
+        ),
         Op::MaxPool2d {
             kernel,
             stride,
@@ -95,6 +107,14 @@ pub(super) fn forward(
         } => {
             let stride = stride.unwrap_or(*kernel);
             Value::Map(average_pool(input.into_map(), *kernel, stride, *padding))
+        }
+        Op::AdaptiveAvgPool2d { output } => {
+            Value::Map(adaptive_avg_pool2d(input.into_map(), output.to_array()))
+        }
+        Op::LayerScale { .. } => {
+            let factors = tensors.first()?.vector();
+            let channels = factors.dims()[0];
+            Value::Map(input.into_map() * factors.reshape([1, channels, 1, 1]))
         }
         Op::GlobalAvgPool {} => Value::Map(input.into_map().mean_dim(2).mean_dim(3)),
         Op::Flatten {} => Value::Row(input.into_row()),
@@ -117,6 +137,13 @@ fn join(op: &Op, inputs: Vec<Value>) -> Option<Value> {
         Op::Add {} => {
             let first = inputs.next()?;
             Some(inputs.fold(first, add))
+        }
+        // A gate's single pixel is spread over the map.
+        Op::Multiply {} => {
+            let first = inputs.next()?;
+            Some(inputs.fold(first, |product, factor| {
+                Value::Map(product.into_map() * factor.into_map())
+            }))
         }
         Op::Concat {} => {
             let first = inputs.next()?;

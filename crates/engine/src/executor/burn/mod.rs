@@ -11,8 +11,8 @@ use ferrotype_core::graph::{Graph, Op};
 
 use self::layers::{DropoutMask, forward};
 use self::tensors::{Leaf, Value, from_values, into_values};
-use super::plan::{Extent, Fusing, Plan, Slot};
-use super::shared::dropout_mask;
+use super::plan::{Extent, Plan, Slot};
+use super::shared::{draw_dropout, dropout_factor};
 use super::{Executor, Fit, StepOptions, StepOutput, Targets};
 use crate::error::{EngineError, EngineErrorKind};
 use crate::fitting::{Fitting, Measured, check_finite};
@@ -52,7 +52,7 @@ impl BurnExecutor {
     /// The graph does not pass its checks, or has nothing to fit.
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
         let fitting = Fitting::new(graph, optimizer, seed)?;
-        let plan = Plan::new(graph, fitting.specs(), Fusing::Forbidden)?;
+        let plan = Plan::new(graph, fitting.specs())?;
         let evaluation_device = Device::flex();
         Ok(Self {
             plan,
@@ -143,7 +143,7 @@ impl BurnExecutor {
                 outputs[*read] = None;
             }
             let mask = training.map(|options| {
-                move |probability, count| dropout_mask(options, index as u64, probability, count)
+                move |probability, count| dropout_mask(options, index, probability, count)
             });
             let mask = mask.as_ref().map(|mask| mask as DropoutMask<'_>);
             // A frozen normalisation works as in evaluation.
@@ -263,6 +263,21 @@ impl Executor for BurnExecutor {
     fn load_state(&mut self, state: &State) -> Result<(), EngineError> {
         self.fitting.load_state(state)
     }
+}
+
+/// Zero where dropout drops, else what keeps the mean.
+fn dropout_mask(
+    options: &StepOptions<'_>,
+    layer: usize,
+    probability: f64,
+    count: usize,
+) -> Vec<f32> {
+    let mut bits = vec![0; count.div_ceil(8)];
+    draw_dropout(options, layer, probability, &mut bits);
+    let factor = dropout_factor(probability);
+    (0..count)
+        .map(|index| f32::from(bits[index / 8] >> (index % 8) & 1) * factor)
+        .collect()
 }
 
 fn unsupported(op: &Op) -> EngineError {

@@ -12,6 +12,14 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// Pixels of an image.
+    pub(super) fn pixel_count(&self) -> usize {
+        match self {
+            Self::Map(map) => map.dims()[2] * map.dims()[3],
+            Self::Row(_) => 1,
+        }
+    }
+
     /// As one row of features per image.
     pub(super) fn into_row(self) -> Tensor<2> {
         match self {

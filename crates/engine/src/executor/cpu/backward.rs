@@ -1,244 +1,370 @@
-//! The backward pass.
+//! The backward pass, group by group.
 
-use ferrotype_core::graph::Op;
-use ferrotype_kernels::activation;
-use ferrotype_kernels::convolution;
-use ferrotype_kernels::layout;
-use ferrotype_kernels::normalization::{self, Normalization};
-use ferrotype_kernels::pooling;
-use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
+use ferrotype_kernels::normalization::AffineGradients;
+use ferrotype_kernels::product::Destination;
+use ferrotype_kernels::{
+    activation, attention, channels, convolution, dropout, layer_norm, layout, linear,
+    normalization, pooling, tokens,
+};
 
-use super::arena::Arena;
-use super::forward::{Pass, Saved, activation_of, convolution_shape, pooling_shape, rectifier};
-use crate::executor::plan::{Fusion, Plan, PlannedLayer, Slot};
+use super::forward::{
+    Context, Normalized, depths, layer_norm_of, parts, probability, selected_token,
+};
+use super::memory::Memory;
+use super::schedule::{Buffer, InputGradient, Sum};
+use super::shapes;
+use crate::executor::plan::{Extent, Kind};
+use crate::executor::shared::dropout_factor;
 
-/// Walks the graph upwards from the gradient of the logits.
-pub(super) struct Backward<'a> {
-    plan: &'a Plan,
-    tensors: &'a [Vec<f32>],
-    pass: &'a mut Pass,
-    arena: &'a mut Arena,
-    /// Gradients of the buffers, by layer; none while nobody below gave one.
-    gradients: Vec<Option<Vec<f32>>>,
-    /// Gradients of the graph's tensors; empty for those without.
-    tensor_gradients: Vec<Vec<f32>>,
+/// Writes to the gradients of the graph's tensors, which keep their memory from step to step.
+pub(super) struct TensorGradients<'a> {
+    /// By tensor.
+    pub(super) values: &'a mut [Vec<f32>],
 }
 
-impl<'a> Backward<'a> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        tensors: &'a [Vec<f32>],
-        pass: &'a mut Pass,
-        arena: &'a mut Arena,
-    ) -> Self {
-        Self {
-            gradients: vec![None; plan.layers.len()],
-            tensor_gradients: vec![Vec::new(); tensors.len()],
-            plan,
-            tensors,
-            pass,
-            arena,
-        }
+impl TensorGradients<'_> {
+    fn set(&mut self, tensor: usize, gradient: Vec<f32>) {
+        self.values[tensor] = gradient;
     }
 
-    /// The gradient by each of the graph's tensors; empty for those without.
-    pub(super) fn run(mut self, logits_gradient: Vec<f32>) -> Vec<Vec<f32>> {
-        self.gradients[self.plan.output] = Some(logits_gradient);
-        let plan = self.plan;
-        for (index, layer) in plan.layers.iter().enumerate().rev() {
-            if layer.fusion == Fusion::PassThrough {
-                continue;
-            }
-            match self.gradients[index].take() {
-                Some(gradient) if layer.needs_gradient => self.layer(index, layer, gradient),
-                Some(gradient) => self.arena.give(gradient),
-                None => {}
-            }
-            // All its readers are done; the gradients above can have its memory.
-            if let Some(buffer) = self.pass.outputs[index].take() {
-                self.arena.give(buffer);
+    /// A buffer of `len` numbers, whose values are whatever was left there.
+    fn buffer(&mut self, tensor: usize, len: usize) -> &mut [f32] {
+        let gradient = &mut self.values[tensor];
+        gradient.resize(len, 0.0);
+        gradient
+    }
+}
+
+/// Computes group `index` backwards: the gradients of its tensors, and those of its inputs.
+pub(super) fn compute(
+    context: &Context<'_>,
+    index: usize,
+    normalized: Option<&Normalized>,
+    memory: &mut Memory,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let group = context.group(index);
+    let buffers = &context.program.schedule.groups[index];
+    let Some(gradient) = buffers.gradient else {
+        return;
+    };
+    match group.kind {
+        Kind::Normalization { .. } | Kind::PooledNormalization { .. } => {
+            if let Some(normalized) = normalized {
+                normalization(context, index, gradient, normalized, memory, gradients);
             }
         }
-        self.tensor_gradients
-    }
-
-    fn layer(&mut self, index: usize, layer: &PlannedLayer, gradient: Vec<f32>) {
-        match &layer.op {
-            Op::Conv2d { .. } => self.convolution(layer, gradient),
-            Op::BatchNorm2d { .. } => self.normalization(index, layer, gradient),
-            Op::Linear { .. } => self.linear(layer, gradient),
-            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } => self.pooling(index, layer, gradient),
-            Op::GlobalAvgPool {} => {
-                let extent = layer.input_extents[0];
-                self.replace(layer, gradient, |gradient, target| {
-                    let (channels, pixels) = (extent.channels, extent.pixels());
-                    pooling::global_average_backward(gradient, channels, pixels, target);
-                });
-            }
-            Op::Flatten {} => {
-                let extent = layer.input_extents[0];
-                self.replace(layer, gradient, |gradient, target| {
-                    layout::channels_last(gradient, extent.channels, extent.pixels(), target);
-                });
-            }
-            Op::Add {} => {
-                for slot in &layer.inputs[1..] {
-                    let copy = self.arena.copy(&gradient);
-                    self.pass_up(*slot, copy);
+        Kind::Convolution | Kind::Linear => product(context, index, gradient, memory, gradients),
+        Kind::Activation(_)
+        | Kind::Dropout
+        | Kind::StochasticDepth
+        | Kind::LayerNorm
+        | Kind::LayerScale
+        | Kind::PositionEmbedding => elementwise(context, index, gradient, memory, gradients),
+        Kind::Multiply | Kind::Gate => multiply(context, index, gradient, memory),
+        Kind::Add => {
+            for input in buffers.input_gradients.iter().flatten() {
+                if input.buffer != gradient {
+                    let [source, target] = memory.views(context.program, [gradient, input.buffer]);
+                    activation::copy(target, source);
                 }
-                self.pass_up(layer.inputs[0], gradient);
             }
-            Op::Concat {} => self.concatenation(layer, &gradient),
-            op => self.elementwise(index, op, layer, gradient),
+        }
+        Kind::Concat => {
+            let inputs = buffers.input_gradients.iter().zip(parts(group));
+            for (input, part) in inputs {
+                if let Some(input) = input {
+                    let [source, target] = memory.views(context.program, [gradient, input.buffer]);
+                    channels::read_part(source, part, target);
+                }
+            }
+        }
+        Kind::ClassToken => class_token(context, index, gradient, memory, gradients),
+        _ => replace(context, index, gradient, memory),
+    }
+    for input in buffers.input_gradients.iter().flatten() {
+        if let Sum::Into(sum) = input.sum {
+            let [sum, part] = memory.views(context.program, [sum, input.buffer]);
+            activation::add(sum, part);
         }
     }
+}
 
-    /// Adds a gradient to that of the buffer in `slot`.
-    fn pass_up(&mut self, slot: Slot, gradient: Vec<f32>) {
-        let Slot::Layer(index) = slot else {
-            return self.arena.give(gradient);
+fn first_input(context: &Context<'_>, index: usize) -> Option<InputGradient> {
+    context.program.schedule.groups[index].input_gradients[0]
+}
+
+fn normalization(
+    context: &Context<'_>,
+    index: usize,
+    gradient: Buffer,
+    normalized: &Normalized,
+    memory: &mut Memory,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let group = context.group(index);
+    let buffers = &context.program.schedule.groups[index];
+    let tensors = context.tensors_of(index);
+    let Some(values) = buffers.values else {
+        return;
+    };
+    if values != buffers.inputs[0] {
+        let [source, target] = memory.views(context.program, [buffers.inputs[0], values]);
+        activation::copy(target, source);
+    }
+    let by_affine = match group.kind {
+        Kind::PooledNormalization { rectifier } => {
+            let Some(shape) = shapes::pooling(context.last_layer(group)) else {
+                return;
+            };
+            let view = normalized.view(tensors, rectifier);
+            let ([values, gradient], taps) =
+                memory.views_with_bytes(context.program, [values, gradient], buffers.bytes);
+            normalization::backward_pooled(&view, &shape, values, taps, gradient)
+        }
+        Kind::Normalization {
+            shortcut: true,
+            activation: Some(activation),
+        } => {
+            let view = normalized.view(tensors, Some(activation));
+            let [values, output, gradient] =
+                memory.views(context.program, [values, buffers.output, gradient]);
+            normalization::backward(&view, values, Some(output), gradient)
+        }
+        Kind::Normalization { activation, .. } => {
+            let view = normalized.view(tensors, activation);
+            let [values, gradient] = memory.views(context.program, [values, gradient]);
+            normalization::backward(&view, values, None, gradient)
+        }
+        _ => return,
+    };
+    set_affine(context, index, by_affine, gradients);
+}
+
+fn set_affine(
+    context: &Context<'_>,
+    index: usize,
+    by_affine: AffineGradients,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let layer = context.layer(index);
+    if layer.is_fitted {
+        gradients.set(layer.tensors.start, by_affine.weight);
+        gradients.set(layer.tensors.start + 1, by_affine.bias);
+    }
+}
+
+/// Convolutions and linear layers.
+fn product(
+    context: &Context<'_>,
+    index: usize,
+    gradient: Buffer,
+    memory: &mut Memory,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let (group, layer) = (context.group(index), context.layer(index));
+    let buffers = &context.program.schedule.groups[index];
+    if layer.is_fitted {
+        let [input, gradient] = memory.views(context.program, [buffers.inputs[0], gradient]);
+        by_weight(context, index, input, gradient, gradients);
+    }
+    let Some(input) = first_input(context, index) else {
+        return;
+    };
+    let weight = &context.tensors_of(index)[0];
+    let [gradient, target] = memory.views(context.program, [gradient, input.buffer]);
+    if group.kind == Kind::Linear {
+        let shape = shapes::linear(group, context.batch());
+        let mode = match input.sum {
+            Sum::InPlace => Destination::Add,
+            _ => Destination::Replace,
         };
-        match &mut self.gradients[index] {
-            Some(sum) => {
-                activation::add(sum, &gradient);
-                self.arena.give(gradient);
+        linear::backward_input(&shape, weight, gradient, target, mode);
+    } else if let Some(shape) = shapes::convolution(layer, context.batch()) {
+        convolution::backward_input(&shape, weight, gradient, target);
+    }
+}
+
+/// The gradients by weight and bias.
+fn by_weight(
+    context: &Context<'_>,
+    index: usize,
+    input: &[f32],
+    gradient: &[f32],
+    gradients: &mut TensorGradients<'_>,
+) {
+    let (group, layer) = (context.group(index), context.layer(index));
+    let first = layer.tensors.start;
+    let has_bias = layer.tensors.len() > 1;
+    if group.kind == Kind::Linear {
+        let shape = shapes::linear(group, context.batch());
+        let target = gradients.buffer(first, shape.inputs * shape.outputs);
+        linear::backward_weight(&shape, input, gradient, target, Destination::Replace);
+        if has_bias {
+            gradients.set(first + 1, activation::column_sums(gradient, shape.outputs));
+        }
+    } else if let Some(shape) = shapes::convolution(layer, context.batch()) {
+        let by_both = convolution::backward_weight(&shape, input, gradient);
+        gradients.set(first, by_both.weight);
+        if has_bias {
+            gradients.set(first + 1, by_both.bias);
+        }
+    }
+}
+
+/// Groups that turn the gradient of their output into that of their input, in place.
+fn elementwise(
+    context: &Context<'_>,
+    index: usize,
+    gradient: Buffer,
+    memory: &mut Memory,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let (group, layer) = (context.group(index), context.layer(index));
+    let tensors = context.tensors_of(index);
+    let buffers = &context.program.schedule.groups[index];
+    let first = layer.tensors.start;
+    match group.kind {
+        Kind::Dropout => {
+            let ([gradient], mask) =
+                memory.views_with_bytes(context.program, [gradient], buffers.bytes);
+            dropout::apply(gradient, mask, dropout_factor(probability(context, index)));
+        }
+        Kind::StochasticDepth => {
+            let [gradient] = memory.views(context.program, [gradient]);
+            channels::scale_images(gradient, &depths(context, index));
+        }
+        Kind::PositionEmbedding => {
+            let [gradient] = memory.views(context.program, [gradient]);
+            gradients.set(first, activation::column_sums(gradient, tensors[0].len()));
+        }
+        Kind::Activation(activation) if activation.reads_output() => {
+            let [output, gradient] = memory.views(context.program, [buffers.output, gradient]);
+            activation.backward(gradient, output);
+        }
+        _ => {
+            let [input, gradient] = memory.views(context.program, [buffers.inputs[0], gradient]);
+            match group.kind {
+                Kind::Activation(activation) => activation.backward(gradient, input),
+                Kind::LayerNorm => {
+                    let norm = layer_norm_of(layer, tensors);
+                    let by_affine = layer_norm::backward(&norm, input, gradient);
+                    set_affine(context, index, by_affine, gradients);
+                }
+                _ => gradients.set(
+                    first,
+                    channels::scale_backward(input, &tensors[0], gradient),
+                ),
             }
-            empty => *empty = Some(gradient),
         }
     }
+}
 
-    /// Whether anybody above needs the gradient of what the layer reads.
-    fn is_needed_above(&self, layer: &PlannedLayer) -> bool {
-        matches!(layer.inputs[0], Slot::Layer(read) if self.plan.layers[read].needs_gradient)
+fn multiply(context: &Context<'_>, index: usize, gradient: Buffer, memory: &mut Memory) {
+    let group = context.group(index);
+    let buffers = &context.program.schedule.groups[index];
+    let [first, second] = [buffers.inputs[0], buffers.inputs[1]];
+    let by_second = buffers.input_gradients[1].map(|input| input.buffer);
+    if group.kind == Kind::Gate {
+        // Without a buffer for it, the gradient of the gate is not wanted.
+        let channels = group.output.channels;
+        let Some(by_second) = by_second else {
+            let [second, gradient] = memory.views(context.program, [second, gradient]);
+            return channels::gate(gradient, second, channels);
+        };
+        let [first, second, gradient, by_second] =
+            memory.views(context.program, [first, second, gradient, by_second]);
+        return channels::gate_backward(first, second, channels, gradient, by_second);
     }
-
-    /// Passes up the gradient that `work` makes of the layer's own, in a buffer of the input's
-    /// size.
-    fn replace(
-        &mut self,
-        layer: &PlannedLayer,
-        gradient: Vec<f32>,
-        work: impl FnOnce(&[f32], &mut [f32]),
-    ) {
-        if self.is_needed_above(layer) {
-            let len = self.pass.batch * layer.input_extents[0].len();
-            let mut target = self.arena.take(len);
-            work(&gradient, &mut target);
-            self.pass_up(layer.inputs[0], target);
-        }
-        self.arena.give(gradient);
+    if let Some(by_second) = by_second {
+        let [first, gradient, target] = memory.views(context.program, [first, gradient, by_second]);
+        channels::product(first, gradient, target);
     }
+    if buffers.input_gradients[0].is_some() {
+        let [second, gradient] = memory.views(context.program, [second, gradient]);
+        activation::multiply(gradient, second);
+    }
+}
 
-    fn convolution(&mut self, layer: &PlannedLayer, gradient: Vec<f32>) {
-        let Some(shape) = convolution_shape(layer, self.pass.batch) else {
+fn class_token(
+    context: &Context<'_>,
+    index: usize,
+    gradient: Buffer,
+    memory: &mut Memory,
+    gradients: &mut TensorGradients<'_>,
+) {
+    let (group, layer) = (context.group(index), context.layer(index));
+    let (channels, pixels) = (group.output.channels, group.input_extents[0].pixels());
+    if let Some(input) = first_input(context, index) {
+        let [gradient, target] = memory.views(context.program, [gradient, input.buffer]);
+        tokens::prepend_backward(gradient, channels, pixels, target);
+    }
+    if layer.is_fitted {
+        let [gradient] = memory.views(context.program, [gradient]);
+        let by_token = tokens::prepend_backward_token(gradient, channels, pixels);
+        gradients.set(layer.tensors.start, by_token);
+    }
+}
+
+/// Groups that read the gradient of their output and write that of their input.
+fn replace(context: &Context<'_>, index: usize, gradient: Buffer, memory: &mut Memory) {
+    let (group, layer) = (context.group(index), context.layer(index));
+    let buffers = &context.program.schedule.groups[index];
+    let Some(target) = first_input(context, index) else {
+        return;
+    };
+    let Extent { channels, .. } = group.input_extents[0];
+    let pixels = group.input_extents[0].pixels();
+    match group.kind {
+        Kind::MaxPooling { .. } => {
+            let ([gradient, target], taps) =
+                memory.views_with_bytes(context.program, [gradient, target.buffer], buffers.bytes);
+            if let Some(shape) = shapes::pooling(context.last_layer(group)) {
+                pooling::max_backward(&shape, taps, gradient, target);
+            }
             return;
-        };
-        let first = layer.tensors.start;
-        if layer.is_fitted {
-            let input = self.pass.buffer(layer.inputs[0]);
-            let gradients = convolution::backward_weight(&shape, input, &gradient);
-            self.tensor_gradients[first] = gradients.weight;
-            if layer.tensors.len() > 1 {
-                self.tensor_gradients[first + 1] = gradients.bias;
-            }
         }
-        let weight = &self.tensors[first];
-        self.replace(layer, gradient, |gradient, target| {
-            convolution::backward_input(&shape, weight, gradient, target);
-        });
-    }
-
-    fn normalization(&mut self, index: usize, layer: &PlannedLayer, mut gradient: Vec<f32>) {
-        let Saved::Norm {
-            statistics,
-            inverse_deviation,
-        } = &self.pass.saved[index]
-        else {
-            return;
-        };
-        let first = layer.tensors.start;
-        let normalization = Normalization {
-            mean: &statistics.mean,
-            inverse_deviation,
-            weight: &self.tensors[first],
-            bias: &self.tensors[first + 1],
-            rectifier: rectifier(layer),
-        };
-        let output = self.pass.buffer(Slot::Layer(index));
-        if !layer.is_fitted {
-            normalization::backward_frozen(&normalization, output, &mut gradient);
-            return self.pass_up(layer.inputs[0], gradient);
-        }
-        let input = self.pass.buffer(layer.inputs[0]);
-        let gradients = normalization::backward(&normalization, input, output, &mut gradient);
-        self.tensor_gradients[first] = gradients.weight;
-        self.tensor_gradients[first + 1] = gradients.bias;
-        self.pass_up(layer.inputs[0], gradient);
-    }
-
-    fn linear(&mut self, layer: &PlannedLayer, gradient: Vec<f32>) {
-        let (inputs, outputs) = (layer.input_extents[0].len(), layer.output.len());
-        let batch = self.pass.batch;
-        let first = layer.tensors.start;
-        if layer.is_fitted {
-            let input = self.pass.buffer(layer.inputs[0]);
-            let mut weight_gradient = vec![0.0; outputs * inputs];
-            multiply(
-                MatrixMut::new(&mut weight_gradient, outputs, inputs),
-                Destination::Replace,
-                Matrix::new(&gradient, batch, outputs).transposed(),
-                Matrix::new(input, batch, inputs),
-                Threads::Pool,
+        Kind::WideMaxPooling => {
+            let [input, output, gradient, target] = memory.views(
+                context.program,
+                [buffers.inputs[0], buffers.output, gradient, target.buffer],
             );
-            self.tensor_gradients[first] = weight_gradient;
-            if layer.tensors.len() > 1 {
-                self.tensor_gradients[first + 1] = activation::column_sums(&gradient, outputs);
+            if let Some(shape) = shapes::pooling(layer) {
+                pooling::max_backward_by_search(&shape, input, output, gradient, target);
             }
-        }
-        let weight = &self.tensors[first];
-        self.replace(layer, gradient, |gradient, target| {
-            multiply(
-                MatrixMut::new(target, batch, inputs),
-                Destination::Replace,
-                Matrix::new(gradient, batch, outputs),
-                Matrix::new(weight, outputs, inputs),
-                Threads::Pool,
-            );
-        });
-    }
-
-    fn pooling(&mut self, index: usize, layer: &PlannedLayer, gradient: Vec<f32>) {
-        let Some(shape) = pooling_shape(layer) else {
             return;
-        };
-        let saved = std::mem::replace(&mut self.pass.saved[index], Saved::Nothing);
-        self.replace(layer, gradient, |gradient, target| match &saved {
-            Saved::Winners(winners) => pooling::max_backward(&shape, winners, gradient, target),
-            _ => pooling::average_backward(&shape, gradient, target),
-        });
-    }
-
-    fn concatenation(&mut self, layer: &PlannedLayer, gradient: &[f32]) {
-        let channels = layer.output.channels;
-        let mut start = 0;
-        for (slot, extent) in layer.inputs.iter().zip(&layer.input_extents) {
-            let width = extent.channels;
-            let mut part = self.arena.take(self.pass.batch * extent.len());
-            let pixels = gradient.chunks_exact(channels);
-            for (target, source) in part.chunks_exact_mut(width).zip(pixels) {
-                target.copy_from_slice(&source[start..start + width]);
+        }
+        Kind::Attention => {
+            let [input, gradient, target] = memory.views(
+                context.program,
+                [buffers.inputs[0], gradient, target.buffer],
+            );
+            if let Some(shape) = shapes::attention(layer) {
+                attention::backward(&shape, input, gradient, target);
             }
-            self.pass_up(*slot, part);
-            start += width;
+            return;
         }
+        _ => {}
     }
-
-    fn elementwise(&mut self, index: usize, op: &Op, layer: &PlannedLayer, mut gradient: Vec<f32>) {
-        if let Saved::Mask(mask) = &self.pass.saved[index] {
-            activation::multiply(&mut gradient, mask);
-        } else if let Some(activation) = activation_of(op) {
-            activation.backward(&mut gradient, self.pass.buffer(layer.inputs[0]));
+    let is_first = target.sum != Sum::InPlace;
+    let [gradient, target] = memory.views(context.program, [gradient, target.buffer]);
+    match group.kind {
+        Kind::AveragePooling => {
+            if let Some(shape) = shapes::pooling(layer) {
+                pooling::average_backward(&shape, gradient, target);
+            }
         }
-        self.pass_up(layer.inputs[0], gradient);
+        Kind::GridPooling => pooling::grid_average_backward(&shapes::grid(group), gradient, target),
+        Kind::GlobalPooling => {
+            if is_first {
+                target.fill(0.0);
+            }
+            pooling::add_global_average_backward(gradient, channels, pixels, target);
+        }
+        Kind::Flatten => layout::channels_last(gradient, channels, pixels, target),
+        Kind::SelectToken => {
+            tokens::select_backward(gradient, channels, pixels, selected_token(layer), target);
+        }
+        _ => {}
     }
 }

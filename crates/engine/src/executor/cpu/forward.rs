@@ -1,304 +1,351 @@
-//! The forward pass.
+//! The forward pass, group by group.
 
 use ferrotype_core::graph::Op;
 use ferrotype_kernels::activation::{self, Activation};
-use ferrotype_kernels::convolution::{self, Convolution};
-use ferrotype_kernels::layout;
-use ferrotype_kernels::normalization::{self, Normalization, Rectifier, Statistics};
-use ferrotype_kernels::pooling::{self, Pooling};
-use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
+use ferrotype_kernels::channels::{self, Part};
+use ferrotype_kernels::layer_norm::{self, LayerNorm};
+use ferrotype_kernels::normalization::{self, Normalization, Source, Statistics};
+use ferrotype_kernels::{attention, convolution, dropout, layout, linear, pooling, tokens};
 
-use super::arena::Arena;
+use super::memory::{Memory, Program};
+use super::shapes;
 use crate::executor::StepOptions;
-use crate::executor::plan::{Extent, Fusion, Plan, PlannedLayer, Slot};
-use crate::executor::shared::dropout_mask;
+use crate::executor::plan::{Extent, Group, Kind, Mode, Plan, PlannedLayer};
+use crate::executor::shared::{draw_depths, draw_dropout, dropout_factor};
 
-/// What a layer keeps for its backward pass besides its input and output.
+/// What a normalisation used, for its backward pass and the running statistics.
 #[derive(Debug)]
-pub(super) enum Saved {
-    Nothing,
-    /// Of a normalisation.
-    Norm {
-        statistics: Statistics,
-        inverse_deviation: Vec<f32>,
-    },
-    /// Of a maximum pooling: the pixel each output came from.
-    Winners(Vec<u32>),
-    /// Of a dropout.
-    Mask(Vec<f32>),
+pub(super) struct Normalized {
+    pub(super) statistics: Statistics,
+    pub(super) inverse_deviation: Vec<f32>,
+    pub(super) source: Source,
 }
 
-/// A forward pass: the buffers that the layers wrote.
-#[derive(Debug)]
-pub(super) struct Pass {
-    pub(super) batch: usize,
-    /// NHWC.
-    pub(super) image: Vec<f32>,
-    /// By layer, NHWC; none for a layer that passes its input through, or when released.
-    pub(super) outputs: Vec<Option<Vec<f32>>>,
-    /// By layer; all `Nothing` outside training.
-    pub(super) saved: Vec<Saved>,
-}
-
-impl Pass {
-    /// The buffer in `slot`. Readers come after writers, so it is there.
-    pub(super) fn buffer(&self, slot: Slot) -> &[f32] {
-        match slot {
-            Slot::Image => &self.image,
-            Slot::Layer(index) => self.outputs[index].as_deref().unwrap_or_default(),
+impl Normalized {
+    /// The kernel's view of it. `tensors` are scale and shift.
+    pub(super) fn view<'a>(
+        &'a self,
+        tensors: &'a [Vec<f32>],
+        activation: Option<Activation>,
+    ) -> Normalization<'a> {
+        Normalization {
+            mean: &self.statistics.mean,
+            inverse_deviation: &self.inverse_deviation,
+            weight: &tensors[0],
+            bias: &tensors[1],
+            activation,
+            source: self.source,
         }
     }
+}
 
-    /// Gives all buffers back.
-    pub(super) fn recycle(self, arena: &mut Arena) {
-        arena.give(self.image);
-        self.outputs
-            .into_iter()
-            .flatten()
-            .for_each(|buffer| arena.give(buffer));
+/// What a pass reads and never writes.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) program: &'a Program,
+    /// The graph's tensors.
+    pub(super) tensors: &'a [Vec<f32>],
+    /// Of a training step.
+    pub(super) options: Option<&'a StepOptions<'a>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn group(&self, index: usize) -> &'a Group {
+        &self.program.groups[index]
+    }
+
+    /// The layer whose tensors a group has.
+    pub(super) fn layer(&self, index: usize) -> &'a PlannedLayer {
+        &self.plan.layers[self.group(index).first_layer()]
+    }
+
+    /// The last layer of a group: the pooling of those that have one.
+    pub(super) fn last_layer(&self, group: &Group) -> &'a PlannedLayer {
+        &self.plan.layers[group.last_layer]
+    }
+
+    /// The tensors of a group.
+    pub(super) fn tensors_of(&self, index: usize) -> &'a [Vec<f32>] {
+        &self.tensors[self.layer(index).tensors.clone()]
+    }
+
+    pub(super) fn batch(&self) -> usize {
+        self.program.batch
     }
 }
 
-/// Runs the graph on `images` (NCHW). With `training`, normalisations use the batch's own
-/// statistics, dropout is active, and everything that the backward pass reads is kept.
-pub(super) fn run(
-    plan: &Plan,
-    tensors: &[Vec<f32>],
-    images: &[f32],
-    batch: usize,
-    training: Option<&StepOptions<'_>>,
-    arena: &mut Arena,
-) -> Pass {
-    let mut image = arena.take(images.len());
-    layout::channels_last(images, plan.input.channels, plan.input.pixels(), &mut image);
-    let mut pass = Pass {
-        batch,
-        image,
-        outputs: Vec::with_capacity(plan.layers.len()),
-        saved: Vec::with_capacity(plan.layers.len()),
-    };
-    for (index, layer) in plan.layers.iter().enumerate() {
-        let tensors = &tensors[layer.tensors.clone()];
-        let (output, saved) = if layer.fusion == Fusion::PassThrough {
-            (None, Saved::Nothing)
-        } else {
-            let mut output = arena.take(batch * layer.output.len());
-            let saved = compute(index, layer, tensors, &pass, training, &mut output);
-            (Some(output), saved)
-        };
-        pass.outputs.push(output);
-        pass.saved.push(saved);
-        if training.is_none() {
-            for read in &layer.last_reader_of {
-                if let Some(buffer) = pass.outputs[*read].take() {
-                    arena.give(buffer);
-                }
-            }
-        }
-    }
-    pass
+/// Writes the image, from `[batch, channels, pixels]` to channels last.
+pub(super) fn load_image(context: &Context<'_>, images: &[f32], memory: &mut Memory) {
+    let input = context.plan.input;
+    let [image] = memory.views(context.program, [context.program.schedule.image]);
+    layout::channels_last(images, input.channels, input.pixels(), image);
 }
 
-fn compute(
+/// Computes group `index`; answers with what a normalisation used.
+pub(super) fn compute(
+    context: &Context<'_>,
     index: usize,
-    layer: &PlannedLayer,
-    tensors: &[Vec<f32>],
-    pass: &Pass,
-    training: Option<&StepOptions<'_>>,
-    output: &mut [f32],
-) -> Saved {
-    let input = pass.buffer(layer.inputs[0]);
-    let extent = layer.input_extents[0];
-    match &layer.op {
-        Op::Conv2d { .. } => {
-            if let Some(shape) = convolution_shape(layer, pass.batch) {
+    memory: &mut Memory,
+) -> Option<Normalized> {
+    let group = context.group(index);
+    match group.kind {
+        Kind::Normalization { .. } | Kind::PooledNormalization { .. } => {
+            return Some(normalize(context, index, memory));
+        }
+        Kind::Activation(_)
+        | Kind::Dropout
+        | Kind::StochasticDepth
+        | Kind::PositionEmbedding
+        | Kind::Add => elementwise(context, index, memory),
+        Kind::Multiply | Kind::Gate => multiply(context, index, memory),
+        Kind::Concat => concatenate(context, index, memory),
+        Kind::MaxPooling { .. } | Kind::WideMaxPooling => max_pooling(context, index, memory),
+        _ => replace(context, index, memory),
+    }
+    None
+}
+
+/// Groups that read one buffer and write another.
+fn replace(context: &Context<'_>, index: usize, memory: &mut Memory) {
+    let (group, layer, tensors) = (
+        context.group(index),
+        context.layer(index),
+        context.tensors_of(index),
+    );
+    let buffers = &context.program.schedule.groups[index];
+    let [input, output] = memory.views(context.program, [buffers.inputs[0], buffers.output]);
+    let (input, batch) = (&*input, context.batch());
+    let Extent { channels, .. } = group.input_extents[0];
+    let pixels = group.input_extents[0].pixels();
+    match group.kind {
+        Kind::Convolution => {
+            if let Some(shape) = shapes::convolution(layer, batch) {
                 let bias = tensors.get(1).map(Vec::as_slice);
                 convolution::forward(&shape, input, &tensors[0], bias, output);
             }
         }
-        Op::BatchNorm2d { epsilon, .. } => {
-            let measures = training.is_some() && layer.is_fitted;
-            return normalize(layer, tensors, input, *epsilon, measures, output);
+        Kind::Linear => {
+            let bias = tensors.get(1).map(Vec::as_slice);
+            let shape = shapes::linear(group, batch);
+            linear::forward(&shape, input, &tensors[0], bias, output);
         }
-        Op::Linear { .. } => linear(layer, tensors, input, pass.batch, output),
-        Op::Dropout { probability } => {
-            output.copy_from_slice(input);
-            if let Some(options) = training.filter(|_| *probability > 0.0) {
-                let mask = dropout_mask(options, index as u64, *probability, output.len());
-                activation::multiply(output, &mask);
-                return Saved::Mask(mask);
-            }
-        }
-        Op::MaxPool2d { .. } => {
-            if let Some(shape) = pooling_shape(layer) {
-                let mut winners = vec![0; output.len()];
-                pooling::max_forward(&shape, input, output, &mut winners);
-                return Saved::Winners(winners);
-            }
-        }
-        Op::AvgPool2d { .. } => {
-            if let Some(shape) = pooling_shape(layer) {
+        Kind::AveragePooling => {
+            if let Some(shape) = shapes::pooling(layer) {
                 pooling::average_forward(&shape, input, output);
             }
         }
-        Op::GlobalAvgPool {} => {
-            pooling::global_average_forward(input, extent.channels, extent.pixels(), output);
-        }
-        Op::Flatten {} => layout::channels_first(input, extent.channels, extent.pixels(), output),
-        Op::Add {} => {
-            output.copy_from_slice(input);
-            for slot in &layer.inputs[1..] {
-                activation::add(output, pass.buffer(*slot));
+        Kind::GridPooling => pooling::grid_average_forward(&shapes::grid(group), input, output),
+        Kind::GlobalPooling => pooling::global_average_forward(input, channels, pixels, output),
+        Kind::LayerNorm => layer_norm::forward(&layer_norm_of(layer, tensors), input, output),
+        Kind::LayerScale => channels::scale_forward(input, &tensors[0], output),
+        Kind::Flatten => layout::channels_first(input, channels, pixels, output),
+        Kind::Attention => {
+            if let Some(shape) = shapes::attention(layer) {
+                attention::forward(&shape, input, output);
             }
         }
-        Op::Concat {} => concatenate(layer, pass, output),
-        op => {
-            output.copy_from_slice(input);
-            if let Some(activation) = activation_of(op) {
-                activation.forward(output);
+        Kind::ClassToken => tokens::prepend(&tensors[0], input, pixels, output),
+        Kind::SelectToken => {
+            tokens::select(input, channels, pixels, selected_token(layer), output);
+        }
+        _ => activation::copy(output, input),
+    }
+}
+
+/// Groups that may write over what they read.
+fn elementwise(context: &Context<'_>, index: usize, memory: &mut Memory) {
+    let group = context.group(index);
+    let buffers = &context.program.schedule.groups[index];
+    let is_in_place = buffers.inputs[0] == buffers.output;
+    if !is_in_place {
+        let [input, output] = memory.views(context.program, [buffers.inputs[0], buffers.output]);
+        match group.kind {
+            Kind::Activation(activation) => return activation.forward_into(input, output),
+            _ => activation::copy(output, input),
+        }
+    }
+    if group.kind == Kind::Add {
+        for input in &buffers.inputs[1..] {
+            let [input, output] = memory.views(context.program, [*input, buffers.output]);
+            activation::add(output, input);
+        }
+        return;
+    }
+    let ([output], bytes) =
+        memory.views_with_bytes(context.program, [buffers.output], buffers.bytes);
+    match group.kind {
+        Kind::Activation(activation) => activation.forward(output),
+        Kind::PositionEmbedding => activation::add_to_rows(output, &context.tensors_of(index)[0]),
+        Kind::StochasticDepth => channels::scale_images(output, &depths(context, index)),
+        _ => {
+            if let (Some(options), probability) = (context.options, probability(context, index)) {
+                draw_dropout(options, group.first_layer(), probability, bytes);
+                dropout::apply(output, bytes, dropout_factor(probability));
             }
         }
     }
-    Saved::Nothing
 }
 
-/// The element-wise function that an operation is.
-pub(super) fn activation_of(op: &Op) -> Option<Activation> {
-    match op {
-        Op::Relu {} => Some(Activation::Relu),
-        Op::Silu {} => Some(Activation::Silu),
-        Op::HardSwish {} => Some(Activation::HardSwish),
-        Op::Sigmoid {} => Some(Activation::Sigmoid),
-        _ => None,
+/// The factors of the images under stochastic depth; the same each time they are drawn.
+pub(super) fn depths(context: &Context<'_>, index: usize) -> Vec<f32> {
+    let (batch, layer) = (context.batch(), context.group(index).first_layer());
+    match context.options {
+        Some(options) => draw_depths(options, layer, probability(context, index), batch),
+        None => vec![1.0; batch],
     }
 }
 
-/// The shape of a convolution layer; none when it is another.
-pub(super) fn convolution_shape(layer: &PlannedLayer, batch: usize) -> Option<Convolution> {
-    let Op::Conv2d {
-        kernel,
-        stride,
-        padding,
-        dilation,
-        groups,
-        ..
-    } = &layer.op
-    else {
-        return None;
-    };
-    let (input, output) = (layer.input_extents[0], layer.output);
-    Some(Convolution {
-        batch,
-        input: [input.height, input.width],
-        output: [output.height, output.width],
-        in_channels: input.channels,
-        out_channels: output.channels,
-        kernel: kernel.to_array(),
-        stride: stride.to_array(),
-        padding: padding.to_array(),
-        dilation: dilation.to_array(),
-        groups: *groups,
-    })
-}
-
-/// The shape of a pooling layer; none when it is another.
-pub(super) fn pooling_shape(layer: &PlannedLayer) -> Option<Pooling> {
-    let (Op::MaxPool2d {
-        kernel,
-        stride,
-        padding,
-    }
-    | Op::AvgPool2d {
-        kernel,
-        stride,
-        padding,
-    }) = &layer.op
-    else {
-        return None;
-    };
-    let (input, output) = (layer.input_extents[0], layer.output);
-    Some(Pooling {
-        input: [input.height, input.width],
-        output: [output.height, output.width],
-        channels: input.channels,
-        kernel: kernel.to_array(),
-        stride: stride.unwrap_or(*kernel).to_array(),
-        padding: padding.to_array(),
-    })
-}
-
-/// Whether a normalisation computes the rectifier below it as well.
-pub(super) fn rectifier(layer: &PlannedLayer) -> Rectifier {
-    if layer.fusion == Fusion::WithRectifier {
-        Rectifier::Fused
-    } else {
-        Rectifier::Absent
+/// The probability of a layer that drops something.
+pub(super) fn probability(context: &Context<'_>, index: usize) -> f64 {
+    match context.layer(index).op {
+        Op::Dropout { probability } | Op::StochasticDepth { probability } => probability,
+        _ => 0.0,
     }
 }
 
-/// `tensors` are scale, shift, running mean and running variance.
-fn normalize(
-    layer: &PlannedLayer,
-    tensors: &[Vec<f32>],
-    input: &[f32],
-    epsilon: f64,
-    measures: bool,
-    output: &mut [f32],
-) -> Saved {
-    let statistics = if measures {
-        normalization::statistics(input, layer.output.channels)
-    } else {
-        Statistics {
-            mean: tensors[2].clone(),
-            variance: tensors[3].clone(),
-        }
+/// Which token a layer selects.
+pub(super) fn selected_token(layer: &PlannedLayer) -> usize {
+    match layer.op {
+        Op::SelectToken { index } => index,
+        _ => 0,
+    }
+}
+
+/// The kernel's view of a layer normalisation.
+pub(super) fn layer_norm_of<'a>(layer: &PlannedLayer, tensors: &'a [Vec<f32>]) -> LayerNorm<'a> {
+    let epsilon = match layer.op {
+        Op::LayerNorm { epsilon } => epsilon as f32,
+        _ => 0.0,
     };
-    let inverse_deviation = normalization::inverse_deviation(&statistics.variance, epsilon);
-    let normalization = Normalization {
-        mean: &statistics.mean,
-        inverse_deviation: &inverse_deviation,
+    LayerNorm {
         weight: &tensors[0],
         bias: &tensors[1],
-        rectifier: rectifier(layer),
-    };
-    normalization::forward(&normalization, input, output);
-    Saved::Norm {
-        statistics,
-        inverse_deviation,
+        epsilon,
     }
 }
 
-fn linear(
-    layer: &PlannedLayer,
-    tensors: &[Vec<f32>],
-    input: &[f32],
-    batch: usize,
-    output: &mut [f32],
-) {
-    let (inputs, outputs) = (layer.input_extents[0].len(), layer.output.len());
-    multiply(
-        MatrixMut::new(output, batch, outputs),
-        Destination::Replace,
-        Matrix::new(input, batch, inputs),
-        Matrix::new(&tensors[0], outputs, inputs).transposed(),
-        Threads::Pool,
+fn multiply(context: &Context<'_>, index: usize, memory: &mut Memory) {
+    let group = context.group(index);
+    let buffers = &context.program.schedule.groups[index];
+    if buffers.inputs[0] == buffers.inputs[1] {
+        let [input, output] = memory.views(context.program, [buffers.inputs[0], buffers.output]);
+        return channels::product(input, input, output);
+    }
+    let [first, second, output] = memory.views(
+        context.program,
+        [buffers.inputs[0], buffers.inputs[1], buffers.output],
     );
-    if let Some(bias) = tensors.get(1) {
-        activation::add_to_rows(output, bias);
+    match group.kind {
+        Kind::Gate => channels::gate_forward(first, second, group.output.channels, output),
+        _ => channels::product(first, second, output),
     }
 }
 
-fn concatenate(layer: &PlannedLayer, pass: &Pass, output: &mut [f32]) {
-    let channels = layer.output.channels;
+fn concatenate(context: &Context<'_>, index: usize, memory: &mut Memory) {
+    let buffers = &context.program.schedule.groups[index];
+    for (input, part) in buffers.inputs.iter().zip(parts(context.group(index))) {
+        let [input, output] = memory.views(context.program, [*input, buffers.output]);
+        channels::write_part(input, part, output);
+    }
+}
+
+/// Where each input of a concatenation lies in its output.
+pub(super) fn parts(group: &Group) -> Vec<Part> {
     let mut start = 0;
-    for (slot, extent) in layer.inputs.iter().zip(&layer.input_extents) {
-        let Extent {
-            channels: width, ..
-        } = *extent;
-        let pixels = pass.buffer(*slot).chunks_exact(width);
-        for (target, source) in output.chunks_exact_mut(channels).zip(pixels) {
-            target[start..start + width].copy_from_slice(source);
+    let part = |extent: &Extent| {
+        let part = Part {
+            channels: group.output.channels,
+            start,
+            width: extent.channels,
+        };
+        start += extent.channels;
+        part
+    };
+    group.input_extents.iter().map(part).collect()
+}
+
+fn max_pooling(context: &Context<'_>, index: usize, memory: &mut Memory) {
+    let group = context.group(index);
+    let Some(shape) = shapes::pooling(context.last_layer(group)) else {
+        return;
+    };
+    let rectifier = match group.kind {
+        Kind::MaxPooling { rectifier } => rectifier,
+        _ => None,
+    };
+    let buffers = &context.program.schedule.groups[index];
+    let ([input, output], taps) = memory.views_with_bytes(
+        context.program,
+        [buffers.inputs[0], buffers.output],
+        buffers.bytes,
+    );
+    pooling::max_forward(&shape, rectifier, input, output, taps);
+}
+
+fn normalize(context: &Context<'_>, index: usize, memory: &mut Memory) -> Normalized {
+    let group = context.group(index);
+    let tensors = context.tensors_of(index);
+    let buffers = &context.program.schedule.groups[index];
+    let [input] = memory.views(context.program, [buffers.inputs[0]]);
+    let normalized = measure(context, index, input);
+    match group.kind {
+        Kind::PooledNormalization { rectifier } => {
+            let view = normalized.view(tensors, rectifier);
+            let ([input, output], taps) = memory.views_with_bytes(
+                context.program,
+                [buffers.inputs[0], buffers.output],
+                buffers.bytes,
+            );
+            if let Some(shape) = shapes::pooling(context.last_layer(group)) {
+                normalization::forward_pooled(&view, &shape, input, output, taps);
+            }
         }
-        start += width;
+        Kind::Normalization {
+            shortcut: true,
+            activation,
+        } => {
+            let view = normalized.view(tensors, activation);
+            let [input, shortcut, output] = memory.views(
+                context.program,
+                [buffers.inputs[0], buffers.inputs[1], buffers.output],
+            );
+            normalization::forward(&view, input, Some(shortcut), output);
+        }
+        Kind::Normalization { activation, .. } => {
+            let view = normalized.view(tensors, activation);
+            let [input, output] =
+                memory.views(context.program, [buffers.inputs[0], buffers.output]);
+            normalization::forward(&view, input, None, output);
+        }
+        _ => {}
+    }
+    normalized
+}
+
+/// The statistics that a normalisation uses: the batch's while its tensors are fitted, else the
+/// running ones. Its tensors are scale, shift, running mean and running variance.
+fn measure(context: &Context<'_>, index: usize, input: &[f32]) -> Normalized {
+    let group = context.group(index);
+    let tensors = context.tensors_of(index);
+    let is_measured = context.program.mode == Mode::Training && context.layer(index).is_fitted;
+    let (statistics, source) = if is_measured {
+        let channels = group.input_extents[0].channels;
+        (normalization::statistics(input, channels), Source::Batch)
+    } else {
+        let statistics = Statistics {
+            mean: tensors[2].clone(),
+            variance: tensors[3].clone(),
+        };
+        (statistics, Source::Fixed)
+    };
+    let epsilon = match context.layer(index).op {
+        Op::BatchNorm2d { epsilon, .. } => epsilon,
+        _ => 0.0,
+    };
+    Normalized {
+        inverse_deviation: normalization::inverse_deviation(&statistics.variance, epsilon),
+        statistics,
+        source,
     }
 }

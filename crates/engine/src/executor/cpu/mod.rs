@@ -1,18 +1,27 @@
 //! The graph on the CPU: forward, backward and update on plain buffers, with the loops of
 //! `ferrotype-kernels`.
 
-mod arena;
 mod backward;
+mod estimate;
 mod forward;
+mod memory;
+mod placement;
+mod recorder;
+mod schedule;
+mod shapes;
+#[cfg(test)]
+mod tests;
 
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::{Graph, Op};
 
-use self::arena::Arena;
-use self::backward::Backward;
-use self::forward::{Pass, Saved};
-use super::plan::{Fusing, Plan};
-use super::{Executor, Fit, StepOptions, StepOutput, Targets};
+use self::backward::TensorGradients;
+pub use self::estimate::MemoryEstimate;
+use self::forward::{Context, Normalized};
+use self::memory::{Memory, Program};
+use self::recorder::{Description, Recorder};
+use super::plan::{Mode, Plan};
+use super::{Executor, Fit, Phase, Span, StepOptions, StepOutput, Targets};
 use crate::error::EngineError;
 use crate::fitting::{Fitting, Measured, check_finite};
 use crate::loss::{BatchLoss, batch_loss};
@@ -22,17 +31,22 @@ use crate::state::State;
 pub struct CpuExecutor {
     plan: Plan,
     fitting: Fitting,
-    arena: Arena,
-    /// Batch size of the buffers in the arena.
-    arena_batch: usize,
+    /// Passes that were planned: batches come in few sizes.
+    programs: Vec<Program>,
+    memory: Memory,
+    /// By the graph's tensors; kept from step to step for their memory.
+    gradients: Vec<Vec<f32>>,
+    recorder: Recorder,
 }
 
-/// A forward and backward pass.
-struct Gradients {
+/// The most planned passes that are kept.
+const MAX_PROGRAMS: usize = 8;
+
+/// What a forward and backward pass gave, besides gradients.
+struct PassOutput {
     loss: BatchLoss,
-    /// By the graph's tensors; empty for those that have none.
-    tensors: Vec<Vec<f32>>,
-    pass: Pass,
+    /// By group.
+    normalized: Vec<Option<Normalized>>,
 }
 
 impl CpuExecutor {
@@ -43,11 +57,25 @@ impl CpuExecutor {
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
         let fitting = Fitting::new(graph, optimizer, seed)?;
         Ok(Self {
-            plan: Plan::new(graph, fitting.specs(), Fusing::Allowed)?,
+            plan: Plan::new(graph, fitting.specs())?,
+            gradients: vec![Vec::new(); fitting.specs().len()],
             fitting,
-            arena: Arena::default(),
-            arena_batch: 0,
+            programs: Vec::new(),
+            memory: Memory::default(),
+            recorder: Recorder::default(),
         })
+    }
+
+    /// What training `graph` on batches of `batch` images takes: planned as it will be executed.
+    ///
+    /// # Errors
+    /// The graph does not pass its checks, or has nothing to fit.
+    pub fn memory_estimate(
+        graph: &Graph,
+        batch: usize,
+        optimizer: &OptimizerConfig,
+    ) -> Result<MemoryEstimate, EngineError> {
+        estimate::estimate(graph, batch, optimizer)
     }
 
     /// The mean loss of a batch and its gradient by each fitted tensor, by the tensor's name.
@@ -61,18 +89,18 @@ impl CpuExecutor {
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
     ) -> Result<(f64, State), EngineError> {
-        let gradients = self.forward_backward(images, targets, options)?;
+        let output = self.forward_backward(images, targets, options)?;
         let mut state = State::default();
         let specs = self.fitting.specs().iter().zip(self.fitting.fitted());
-        for ((spec, is_fitted), mut gradient) in specs.zip(gradients.tensors) {
+        for ((spec, is_fitted), gradient) in specs.zip(&self.gradients) {
             if is_fitted {
+                let mut gradient = gradient.clone();
                 // The loss may not depend on it.
                 gradient.resize(spec.element_count(), 0.0);
                 state.insert(&spec.name, spec.shape.clone(), gradient);
             }
         }
-        gradients.pass.recycle(&mut self.arena);
-        Ok((gradients.loss.loss, state))
+        Ok((output.loss.loss, state))
     }
 
     fn forward_backward(
@@ -80,57 +108,114 @@ impl CpuExecutor {
         images: &[f32],
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
-    ) -> Result<Gradients, EngineError> {
+    ) -> Result<PassOutput, EngineError> {
         let batch = targets.count(self.plan.classes);
         self.plan.check_batch(images, batch)?;
         targets.check(self.plan.classes)?;
-        self.prepare_arena(batch);
-        let tensors = self.fitting.values();
-        let (plan, arena) = (&self.plan, &mut self.arena);
-        let mut pass = forward::run(plan, tensors, images, batch, Some(options), arena);
-        let logits = pass.outputs[plan.output].as_deref().unwrap_or_default();
-        let mut loss = batch_loss(logits, targets, plan.classes, &options.loss, options.share);
-        if let Err(error) = check_finite("loss", loss.loss) {
-            pass.recycle(arena);
-            return Err(error);
+        let program = self.prepare(batch, Mode::Training);
+        let context = Context {
+            plan: &self.plan,
+            program: &self.programs[program],
+            tensors: self.fitting.values(),
+            options: Some(options),
+        };
+        let (memory, recorder) = (&mut self.memory, &mut self.recorder);
+        let normalized = run_forward(&context, images, memory, recorder);
+        let schedule = &context.program.schedule;
+        let loss = recorder.time(
+            || Description::of_phase("loss", Phase::Loss, 0),
+            || {
+                let [logits] = memory.views(context.program, [schedule.logits]);
+                let classes = context.plan.classes;
+                batch_loss(logits, targets, classes, &options.loss, options.share)
+            },
+        );
+        check_finite("loss", loss.loss)?;
+        if let Some(buffer) = schedule.logits_gradient {
+            let [gradient] = memory.views(context.program, [buffer]);
+            gradient.copy_from_slice(&loss.gradient);
         }
-        let logits_gradient = arena.copy(&std::mem::take(&mut loss.gradient));
-        let tensors = Backward::new(plan, tensors, &mut pass, arena).run(logits_gradient);
-        Ok(Gradients {
-            loss,
-            tensors,
-            pass,
-        })
+        let mut gradients = TensorGradients {
+            values: &mut self.gradients,
+        };
+        for index in (0..context.program.groups.len()).rev() {
+            let work = || {
+                let normalized = normalized[index].as_ref();
+                backward::compute(&context, index, normalized, memory, &mut gradients);
+            };
+            if context.program.schedule.groups[index].gradient.is_some() {
+                let (plan, program) = (context.plan, context.program);
+                recorder.time(
+                    || Description::of_group(plan, program, index, Phase::Backward),
+                    work,
+                );
+            }
+        }
+        Ok(PassOutput { loss, normalized })
     }
 
-    /// Buffers of another batch size will not be asked for again soon.
-    fn prepare_arena(&mut self, batch: usize) {
-        if self.arena_batch != batch {
-            self.arena.clear();
-            self.arena_batch = batch;
-        }
+    /// Plans passes of this batch size, unless they are, and makes room for them. Answers with
+    /// the program's number.
+    fn prepare(&mut self, batch: usize, mode: Mode) -> usize {
+        let is_it = |program: &Program| program.batch == batch && program.mode == mode;
+        let index = match self.programs.iter().position(is_it) {
+            Some(index) => index,
+            None => {
+                if self.programs.len() == MAX_PROGRAMS {
+                    self.programs.clear();
+                }
+                self.programs.push(Program::new(&self.plan, batch, mode));
+                self.programs.len() - 1
+            }
+        };
+        self.memory.fit(&self.programs[index]);
+        index
     }
 
-    fn move_statistics(&mut self, pass: &Pass, options: &StepOptions<'_>) {
-        for (layer, saved) in self.plan.layers.iter().zip(&pass.saved) {
-            let (Op::BatchNorm2d { momentum, .. }, Saved::Norm { statistics, .. }) =
-                (&layer.op, saved)
+    fn move_statistics(&mut self, output: &PassOutput, batch: usize, options: &StepOptions<'_>) {
+        let program = self.prepare(batch, Mode::Training);
+        let groups = self.programs[program].groups.iter();
+        for (group, normalized) in groups.zip(&output.normalized) {
+            let layer = &self.plan.layers[group.first_layer()];
+            let (Op::BatchNorm2d { momentum, .. }, Some(normalized), true) =
+                (&layer.op, normalized, layer.is_fitted)
             else {
                 continue;
             };
-            if !layer.is_fitted {
-                continue;
-            }
             let measured = Measured {
-                mean: &statistics.mean,
-                variance: &statistics.variance,
-                count: pass.batch * layer.output.pixels(),
+                mean: &normalized.statistics.mean,
+                variance: &normalized.statistics.variance,
+                count: batch * layer.output.pixels(),
             };
             let tensors = layer.tensors.clone();
             self.fitting
                 .move_statistics(tensors, *momentum, &measured, options);
         }
     }
+}
+
+/// Runs all groups; answers with what normalisations used, by group.
+fn run_forward(
+    context: &Context<'_>,
+    images: &[f32],
+    memory: &mut Memory,
+    recorder: &mut Recorder,
+) -> Vec<Option<Normalized>> {
+    recorder.time(
+        || Description::of_phase("image", Phase::Forward, 2 * size_of_val(images) as u64),
+        || forward::load_image(context, images, memory),
+    );
+    (0..context.program.groups.len())
+        .map(|index| {
+            recorder.time(
+                || {
+                    let (plan, program) = (context.plan, context.program);
+                    Description::of_group(plan, program, index, Phase::Forward)
+                },
+                || forward::compute(context, index, memory),
+            )
+        })
+        .collect()
 }
 
 impl Executor for CpuExecutor {
@@ -140,43 +225,57 @@ impl Executor for CpuExecutor {
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
     ) -> Result<StepOutput, EngineError> {
-        let Gradients {
-            loss,
-            mut tensors,
-            pass,
-        } = match self.forward_backward(images, targets, options) {
-            Ok(gradients) => gradients,
+        let output = match self.forward_backward(images, targets, options) {
+            Ok(output) => output,
             Err(error) => {
                 self.fitting.forget_accumulated();
                 return Err(error);
             }
         };
-        let gradient_norm = self.fitting.apply(&mut tensors, options)?;
-        self.move_statistics(&pass, options);
-        pass.recycle(&mut self.arena);
+        let (fitting, gradients) = (&mut self.fitting, &mut self.gradients);
+        let gradient_norm = self.recorder.time(
+            || Description::of_phase("update", Phase::Update, 0),
+            || fitting.apply(gradients, options),
+        )?;
+        self.move_statistics(&output, targets.count(self.plan.classes), options);
         Ok(StepOutput {
-            loss: loss.loss,
-            correct: loss.correct,
+            loss: output.loss.loss,
+            correct: output.loss.correct,
             gradient_norm,
         })
     }
 
     fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
         self.plan.check_batch(images, batch)?;
-        self.prepare_arena(batch);
-        let (plan, arena) = (&self.plan, &mut self.arena);
-        let mut pass = self
-            .fitting
-            .with_averages(|tensors| forward::run(plan, tensors, images, batch, None, arena));
-        let logits = pass.outputs[self.plan.output].take().unwrap_or_default();
-        pass.recycle(&mut self.arena);
-        Ok(logits)
+        let program = self.prepare(batch, Mode::Evaluation);
+        let (plan, program) = (&self.plan, &self.programs[program]);
+        let (memory, recorder) = (&mut self.memory, &mut self.recorder);
+        self.fitting.with_averages(|tensors| {
+            let context = Context {
+                plan,
+                program,
+                tensors,
+                options: None,
+            };
+            run_forward(&context, images, memory, recorder);
+        });
+        let [logits] = memory.views(program, [program.schedule.logits]);
+        Ok(logits.to_vec())
     }
 
     fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError> {
         self.fitting.set_fits(fits)?;
         self.plan.set_fitted(&self.fitting.fitted());
+        self.programs.clear();
         Ok(())
+    }
+
+    fn set_recording(&mut self, on: bool) {
+        self.recorder.set(on);
+    }
+
+    fn take_spans(&mut self) -> Vec<Span> {
+        self.recorder.take()
     }
 
     fn state(&self) -> State {
@@ -185,34 +284,5 @@ impl Executor for CpuExecutor {
 
     fn load_state(&mut self, state: &State) -> Result<(), EngineError> {
         self.fitting.load_state(state)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ferrotype_core::graph::zoo;
-
-    use super::*;
-
-    #[test]
-    fn steps_and_evaluations_keep_no_more_buffers_than_the_first() {
-        let graph = zoo::build("baseline", [3, 8, 8], 2, &Default::default()).unwrap();
-        let optimizer = OptimizerConfig::Sgd {
-            momentum: 0.0,
-            weight_decay: 0.0,
-            nesterov: false,
-        };
-        let mut executor = CpuExecutor::new(&graph, &optimizer, 1).unwrap();
-        let images = vec![0.5; 4 * 3 * 8 * 8];
-        let mut kept = Vec::new();
-        for step in 0..6 {
-            let targets = Targets::Classes(&[0, 1, 0, 1]);
-            executor
-                .train_step(&images, &targets, &StepOptions::new(step, 0.01))
-                .unwrap();
-            executor.evaluate(&images, 4).unwrap();
-            kept.push(executor.arena.kept());
-        }
-        assert!(kept[1..].iter().all(|count| *count == kept[1]), "{kept:?}");
     }
 }
