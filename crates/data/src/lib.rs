@@ -5,6 +5,7 @@
 //! version to the loader; [`summary()`] describes it; [`synth_folder`] paints an example.
 
 mod compare;
+pub mod decoded_cache;
 mod detection;
 mod duplicates;
 mod error;

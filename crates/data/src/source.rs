@@ -78,9 +78,9 @@ impl StoreSource {
         self.samples.get(index).map(|sample| &sample.entry)
     }
 
-    /// The place of each sample among all images of the version.
-    pub fn numbers(&self) -> Vec<usize> {
-        self.samples.iter().map(|sample| sample.number).collect()
+    /// A sample's place among all images of the version.
+    pub(crate) fn number(&self, index: usize) -> usize {
+        self.samples[index].number
     }
 
     /// Writes a sample's file over `bytes`.

@@ -10,6 +10,7 @@ mod interrupt;
 mod logging;
 mod output;
 mod project;
+mod system_metrics;
 mod training;
 
 use std::process::ExitCode;

@@ -30,6 +30,11 @@ impl Store {
         self.root().join("runs").join(run.to_string())
     }
 
+    /// The folder of decoded images (`cache/decoded/`), which may be deleted at any time.
+    pub fn decoded_cache_folder(&self) -> PathBuf {
+        self.root().join("cache").join("decoded")
+    }
+
     /// The run's log file.
     pub fn run_log_path(&self, run: RunId) -> PathBuf {
         self.run_directory(run).join("log.txt")

@@ -101,6 +101,13 @@ impl Transform {
         resize.region(image, region, filter, target);
     }
 
+    /// The same with the whole image brought to the input size, whatever its aspect ratio.
+    pub fn stretching(&self) -> Self {
+        let mut stretching = self.clone();
+        stretching.preprocessing.resize = ResizeMode::Stretch;
+        stretching
+    }
+
     /// Whether both bring an image to the same pixels before they are normalised.
     pub fn resizes_like(&self, other: &Self) -> bool {
         let key = |of: &Self| {

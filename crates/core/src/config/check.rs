@@ -417,6 +417,8 @@ mod tests {
                 std: [1.0; 3],
                 workers: 1,
                 test_time_augmentation: TestTimeAugmentation::Flips,
+                cache_gb: Some(5.0),
+                cache_size: Some(80),
                 augment: Some(AugmentConfig {
                     horizontal_flip: 1.0,
                     vertical_flip: 0.0,
@@ -603,6 +605,7 @@ mod tests {
                 "stochastic_depth: a number, 0 or more and less than 1",
                 "mean: a finite number",
                 "std: a number, more than 0",
+                "cache_gb: a number, 0 or more",
                 "learning_rate: a number, more than 0",
                 "gradient_clip: a number, more than 0",
                 "label_smoothing: a number, 0 or more and less than 1",

@@ -174,6 +174,8 @@ const DATA: Rule = Rule::Map(&[
         "test_time_augmentation",
         Rule::OneOf(&["none", "flip", "flips", "dihedral"]),
     ),
+    optional("cache_gb", Rule::Number(NOT_NEGATIVE)),
+    optional("cache_size", Rule::Whole(1, 8192)),
     optional("augment", AUGMENT),
 ]);
 

@@ -69,9 +69,29 @@ pub struct DataConfig {
     /// The views of an image whose probabilities are averaged in validation and evaluation.
     #[serde(default, deserialize_with = "or_default")]
     pub test_time_augmentation: TestTimeAugmentation,
+    /// Disk space that decoded images may take up in the project, in GB; 0 for none. Absent means
+    /// [`DataConfig::DEFAULT_CACHE_GB`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_gb: Option<f64>,
+    /// Side in pixels at which training images are loaded and cached, for an augmentation that
+    /// cuts out of them; what it leaves is resized to the input. Absent means the input's size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_size: Option<u32>,
     /// Random changes to training images; absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub augment: Option<AugmentConfig>,
+}
+
+impl DataConfig {
+    /// Disk space for decoded images in GB where the configuration says nothing.
+    pub const DEFAULT_CACHE_GB: f64 = 20.0;
+
+    /// Disk space that decoded images may take up, in bytes.
+    pub fn cache_bytes(&self) -> u64 {
+        const GIGABYTE: f64 = 1e9;
+        // `as` saturates.
+        (self.cache_gb.unwrap_or(Self::DEFAULT_CACHE_GB) * GIGABYTE) as u64
+    }
 }
 
 /// Random changes to training images, drawn anew for every image and epoch.

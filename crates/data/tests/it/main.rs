@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod decoded_cache;
 mod folders;
 mod given_splits;
 mod nasty;

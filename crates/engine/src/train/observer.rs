@@ -105,6 +105,8 @@ pub struct EpochSummary {
     pub best_epoch: Option<u32>,
     /// Time spent on training steps in this session.
     pub train_time: Duration,
+    /// Time of that in which a step waited for its batch.
+    pub waiting_time: Duration,
     /// Time spent on validation.
     pub validation_time: Duration,
     /// Training images per second.

@@ -44,6 +44,8 @@ pub(super) struct Run<'a> {
     pace: Pace,
     saved_at: Instant,
     epoch_started: Instant,
+    /// Time in the epoch under way in which a step waited for its batch.
+    waited: Duration,
 }
 
 /// What an epoch of steps ended with.
@@ -111,6 +113,7 @@ impl<'a> Run<'a> {
             pace: Pace::start(),
             saved_at: Instant::now(),
             epoch_started: Instant::now(),
+            waited: Duration::ZERO,
         };
         let resumed = run.continue_from_last(request.resume)?;
         if let Some(weights) = request.initial_weights.filter(|_| !resumed) {
@@ -200,6 +203,7 @@ impl<'a> Run<'a> {
     pub(super) fn finish(mut self) -> Result<TrainOutcome, EngineError> {
         while !self.progress.finished && self.progress.epoch < self.config.epochs {
             self.epoch_started = Instant::now();
+            self.waited = Duration::ZERO;
             if matches!(self.steps()?, EpochEnd::Stopped) {
                 self.save_last()?;
                 return Ok(self.outcome(TrainEnd::Interrupted));
@@ -223,7 +227,10 @@ impl<'a> Run<'a> {
         let source = Arc::clone(&self.train);
         let mut batches = Loader::epoch(source, &self.train_loader, order, epoch, first_batch);
         self.pace.reset();
-        while let Some(batch) = batches.next() {
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = batches.next() else { break };
+            self.waited += asked.elapsed();
             let batch = batch?;
             if self.step(&batch)? == Control::Stop {
                 return Ok(EpochEnd::Stopped);
@@ -417,6 +424,7 @@ impl<'a> Run<'a> {
             best: progress.best,
             best_epoch: progress.best_epoch.map(|epoch| epoch + 1),
             train_time,
+            waiting_time: self.waited,
             validation_time,
             images_per_second: self.pace.images_per_second(),
         }

@@ -1,5 +1,6 @@
 //! `ferrotype data`: bring in images, and look at what has been brought in.
 
+mod cache;
 mod import;
 mod list;
 mod show;
@@ -31,6 +32,8 @@ enum DataCommand {
     List(list::Arguments),
     /// Show what a dataset version holds
     Show(show::Arguments),
+    /// Look at or delete the decoded images that are kept on disk
+    Cache(cache::Arguments),
 }
 
 /// Does it.
@@ -40,6 +43,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
         DataCommand::Import(arguments) => import::run(&arguments, context),
         DataCommand::List(arguments) => list::run(&arguments, context),
         DataCommand::Show(arguments) => show::run(&arguments, context),
+        DataCommand::Cache(arguments) => cache::run(&arguments, context),
     }
 }
 

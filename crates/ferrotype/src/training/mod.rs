@@ -9,6 +9,7 @@ mod observer;
 mod plan;
 pub(crate) mod register;
 mod run_log;
+mod sources;
 
 use std::collections::BTreeMap;
 
@@ -270,7 +271,7 @@ impl Worker<'_> {
 
     fn train(&self, plan: &Plan) -> anyhow::Result<(TrainOutcome, bool)> {
         self.check_checkpoint()?;
-        let sources = plan.sources(self.store)?;
+        let sources = plan.sources(self.context, self.store)?;
         let writer = self.store.writer()?;
         let watch = Watch {
             interrupt: self.context.interrupt().clone(),

@@ -17,6 +17,7 @@ use super::{Plan, Worker};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::output::{Progress, text};
+use crate::system_metrics::SystemMetrics;
 
 /// The metric that is written when an epoch is done.
 pub(super) const EPOCH_METRIC: &str = "train/accuracy";
@@ -48,6 +49,7 @@ pub(super) struct Observer<'a> {
     monitor: Monitor,
     classes: usize,
     progress: Option<Progress>,
+    system: Option<SystemMetrics>,
     step: u64,
     loss: RunningMean,
     validation: Option<ClassificationReport>,
@@ -68,6 +70,7 @@ impl<'a> Observer<'a> {
             monitor: plan.config.train.monitor,
             classes: plan.dataset.classes.len(),
             progress: None,
+            system: None,
             step: 0,
             loss: RunningMean::default(),
             validation: None,
@@ -148,10 +151,18 @@ impl TrainObserver for Observer<'_> {
             text::count(start.flops),
         ));
         self.progress = Some(printer.progress("Epoch", start.steps_in_epoch));
+        self.system = Some(SystemMetrics::start(
+            self.writer.clone(),
+            self.run,
+            self.step,
+        ));
     }
 
     fn on_step(&mut self, step: &StepProgress) -> Control {
         self.step = step.global_step;
+        if let Some(system) = &self.system {
+            system.at_step(self.step);
+        }
         self.loss.add(step.loss);
         let interval = (step.steps_in_epoch / POINTS_IN_EPOCH).max(1);
         if step.step.is_multiple_of(interval) || step.step == step.steps_in_epoch {
@@ -195,6 +206,14 @@ impl TrainObserver for Observer<'_> {
 
     fn on_epoch_end(&mut self, summary: &EpochSummary) {
         self.metric(EPOCH_METRIC, summary.train_accuracy);
+        let waiting =
+            summary.waiting_time.as_secs_f64() / summary.train_time.as_secs_f64().max(1e-9);
+        self.metric("system/waiting_percent", 100.0 * waiting);
+        self.log.line(format_args!(
+            "steps of epoch {} waited for images for {} of their time",
+            summary.epoch,
+            text::percent(waiting)
+        ));
         let line = epoch_line(summary, self.validation.take().as_ref());
         self.tell(&line);
         // A crash from here on loses no metric of the epoch; once an epoch that is cheap.
@@ -288,6 +307,7 @@ mod tests {
             best: Some(0.9),
             best_epoch: Some(3),
             train_time: Duration::from_secs(1),
+            waiting_time: Duration::ZERO,
             validation_time: Duration::from_secs(1),
             images_per_second: 1_920.4,
         };

@@ -1,25 +1,19 @@
 //! What a configuration means for a dataset version: the graph, the preprocessing, the images.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ferrotype_core::config::schema::DataConfig;
 use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
-use ferrotype_core::dataset::Split;
 use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
 use ferrotype_core::name::Reference;
-use ferrotype_data::{StoreSource, load_manifest};
 use ferrotype_store::{DatasetVersion, Run, Store};
 use ferrotype_vision::augment::Augment;
-use ferrotype_vision::loader::{CachedSource, LoaderOptions, SampleSource};
+use ferrotype_vision::loader::LoaderOptions;
 use ferrotype_vision::transform::Transform;
 
 use crate::context::Context;
 use crate::failure::Failure;
-
-/// Decoded images that are kept in memory: for each of the two splits a training reads.
-const CACHE_BYTES: u64 = 1 << 30;
 
 /// Batches that the loader makes ahead of the step.
 const BATCHES_AHEAD: usize = 4;
@@ -39,14 +33,6 @@ pub(crate) struct Plan {
     pub(crate) layers: Vec<LayerInfo>,
     /// From an image to the network's input.
     pub(crate) preprocessing: Preprocessing,
-}
-
-/// The images that training reads.
-pub(crate) struct Sources {
-    /// Weights are fitted on these.
-    pub(crate) train: Arc<dyn SampleSource>,
-    /// The best weights are chosen by these; may be empty.
-    pub(crate) validation: Arc<dyn SampleSource>,
 }
 
 impl Plan {
@@ -83,37 +69,6 @@ impl Plan {
         Self::new(context, store, composed.config)
     }
 
-    /// The images of both splits, kept in memory as far as they fit.
-    pub(crate) fn sources(&self, store: &Store) -> anyhow::Result<Sources> {
-        let manifest = load_manifest(store, &self.dataset)?;
-        let transform = self.transform()?;
-        let source = |split| -> anyhow::Result<Arc<dyn SampleSource>> {
-            let source = StoreSource::from_manifest(store, &manifest, split)?;
-            let source = Arc::new(source);
-            Ok(Arc::new(CachedSource::new(
-                source,
-                transform.clone(),
-                CACHE_BYTES,
-            )))
-        };
-        let sources = Sources {
-            train: source(Split::Train)?,
-            validation: source(Split::Val)?,
-        };
-        if sources.train.is_empty() {
-            return Err(Failure::new(format!(
-                "`{}` has no images to train on",
-                self.dataset.reference()
-            ))
-            .hint(format!(
-                "`ferrotype data show {}` counts its splits",
-                self.dataset.reference()
-            ))
-            .into());
-        }
-        Ok(sources)
-    }
-
     /// How batches are made.
     pub(crate) fn loader_options(&self) -> anyhow::Result<LoaderOptions> {
         let augment = self
@@ -125,7 +80,7 @@ impl Plan {
             .transpose()?;
         Ok(LoaderOptions {
             transform: self.transform()?,
-            source_transform: None,
+            source_transform: self.source_transform()?,
             augment,
             mix: None,
             classes: self.dataset.classes.len(),
@@ -154,8 +109,23 @@ impl Plan {
         }
     }
 
-    fn transform(&self) -> anyhow::Result<Transform> {
+    pub(super) fn transform(&self) -> anyhow::Result<Transform> {
         Ok(Transform::new(&self.preprocessing)?)
+    }
+
+    /// How training images are loaded where that is not at the input size.
+    pub(super) fn source_transform(&self) -> anyhow::Result<Option<Transform>> {
+        let data = &self.config.data;
+        let Some(side) = data.cache_size.filter(|side| *side != data.image_size) else {
+            return Ok(None);
+        };
+        let preprocessing = Preprocessing {
+            width: side,
+            height: side,
+            ..self.preprocessing.clone()
+        };
+        preprocessing.check().map_err(Failure::new)?;
+        Ok(Some(Transform::new(&preprocessing)?))
     }
 }
 

@@ -77,6 +77,7 @@ impl Loader {
         let stopped = Arc::new(AtomicBool::new(false));
         let plan = Arc::new(Plan {
             source,
+            fit: options.transform.stretching(),
             options: options.clone(),
             batch_size,
             order,
@@ -217,6 +218,8 @@ impl Drop for Batches {
 struct Plan {
     source: Arc<dyn SampleSource>,
     options: LoaderOptions,
+    /// Brings what an augmentation has left of an image to the input size.
+    fit: Transform,
     batch_size: usize,
     order: Vec<usize>,
     epoch: u64,
@@ -329,7 +332,7 @@ impl Plan {
         if (loaded.width, loaded.height) == (transform.width(), transform.height()) {
             transform.normalize_into(loaded, input);
         } else {
-            workspace.resize(loaded, transform, resized);
+            workspace.resize(loaded, &self.fit, resized);
             transform.normalize_into(resized, input);
         }
         Ok(())

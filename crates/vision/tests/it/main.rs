@@ -7,6 +7,7 @@ mod decoding;
 mod hostile;
 mod nasty;
 mod resizing;
+mod scaled;
 
 use std::path::{Path, PathBuf};
 

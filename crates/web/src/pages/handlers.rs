@@ -47,7 +47,7 @@ struct ChartSeries {
     validation: bool,
 }
 
-fn charts() -> [Chart; 2] {
+fn charts() -> [Chart; 4] {
     let pair = |train, validation| {
         vec![
             ChartSeries {
@@ -62,6 +62,13 @@ fn charts() -> [Chart; 2] {
             },
         ]
     };
+    let single = |key, label| {
+        vec![ChartSeries {
+            key,
+            label,
+            validation: false,
+        }]
+    };
     [
         Chart {
             title: "Loss",
@@ -72,6 +79,16 @@ fn charts() -> [Chart; 2] {
             title: "Accuracy",
             format: "percent",
             series: pair("train/accuracy", "val/accuracy"),
+        },
+        Chart {
+            title: "Processor, percent of a core",
+            format: "number",
+            series: single("system/process_cpu_percent", "training"),
+        },
+        Chart {
+            title: "Memory, MB",
+            format: "number",
+            series: single("system/memory_mb", "training"),
         },
     ]
 }
@@ -167,7 +184,7 @@ pub(super) async fn runs(
 struct RunPage {
     run: RunDetail,
     environment: Vec<Pair>,
-    charts: [Chart; 2],
+    charts: [Chart; 4],
 }
 
 /// `GET /ui/runs/{id}`
