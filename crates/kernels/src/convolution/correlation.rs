@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::packing::Panels;
 use super::tile::{PANEL, Products, Run, SharedOutput, correlate};
+use super::winograd;
 use crate::scratch::with_scratch;
 
 /// Output pixels that are worked on at a time.
@@ -111,13 +112,18 @@ impl Correlation {
     /// Whether much of what the windows see is padding, so that it pays to work on the same point
     /// of several images at a time and leave the padding out.
     pub(super) fn is_mostly_edge(&self) -> bool {
+        self.images >= 4 && self.inside_share() < 0.9
+    }
+
+    /// The share of what the windows see that is no padding.
+    pub(super) fn inside_share(&self) -> f64 {
         let share = |axis: usize| {
             let seen: usize = (0..self.grid[axis])
                 .map(|point| self.taps_inside(axis, point).len())
                 .sum();
             seen as f64 / (self.grid[axis] * self.kernel[axis]) as f64
         };
-        self.images >= 4 && share(0) * share(1) < 0.9
+        share(0) * share(1)
     }
 
     /// The runs of `taps` (rows, columns) over an input whose rows are `row_len` apart, beginning
@@ -152,6 +158,9 @@ impl Correlation {
     ) {
         if self.grid_points() == 0 || self.images == 0 {
             return;
+        }
+        if winograd::pays(self) {
+            return winograd::run(self, input, weights, bias, output);
         }
         let task = Task {
             shape: self,

@@ -10,7 +10,9 @@ mod reference;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transforms;
 mod weight_gradient;
+mod winograd;
 
 use self::correlation::Correlation;
 use self::packing::Panels;

@@ -44,7 +44,7 @@ const PLAIN: Case = Case {
     groups: 1,
 };
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 19] = [
     PLAIN,
     Case {
         channels: [3, 16],
@@ -136,6 +136,26 @@ const CASES: [Case; 16] = [
         stride: [2, 2],
         kernel: [5, 5],
         padding: [2, 2],
+        ..PLAIN
+    },
+    // Enough tiles for Winograd's transforms, with sums over pieces and over positions.
+    Case {
+        batch: 3,
+        input: [17, 18],
+        channels: [32, 48],
+        ..PLAIN
+    },
+    Case {
+        batch: 4,
+        input: [13, 12],
+        channels: [160, 144],
+        ..PLAIN
+    },
+    Case {
+        batch: 2,
+        input: [19, 21],
+        channels: [48, 16],
+        padding: [0, 2],
         ..PLAIN
     },
 ];
@@ -238,5 +258,16 @@ fn one_thread_gives_the_bits_of_many() {
             })
         };
         assert_eq!(run(1), run(3));
+    }
+}
+
+#[test]
+fn the_cases_cover_every_way_of_computing() {
+    let ways = CASES.map(|case| {
+        let correlation = case.shape().correlation();
+        [winograd::pays(&correlation), correlation.is_mostly_edge()]
+    });
+    for way in [[true, false], [false, true], [false, false]] {
+        assert!(ways.contains(&way), "{way:?}");
     }
 }

@@ -52,6 +52,57 @@ impl SharedOutput {
             len: values.len(),
         }
     }
+
+    /// # Panics
+    /// There are fewer than `len` numbers.
+    pub(super) fn assert_holds(self, len: usize) {
+        assert!(len <= self.len, "output");
+    }
+
+    /// Stores vectors side by side from `start` on.
+    ///
+    /// # Safety
+    /// That many numbers exist from `start` on ([`SharedOutput::assert_holds`]).
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub(super) unsafe fn store<S: Simd, const V: usize>(
+        self,
+        _: S,
+        start: usize,
+        row: [S::f32s; V],
+    ) {
+        // SAFETY: as the caller promises, and the numbers are this thread's own
+        // (`SharedOutput::new`).
+        unsafe {
+            self.start
+                .add(start)
+                .cast::<[S::f32s; V]>()
+                .write_unaligned(row)
+        }
+    }
+
+    /// Stores the first `wanted` numbers of vectors side by side from `start` on.
+    ///
+    /// # Safety
+    /// As [`SharedOutput::store`]; the vectors have as many numbers as are wanted.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub(super) unsafe fn store_part<S: Simd, const V: usize>(
+        self,
+        _: S,
+        start: usize,
+        wanted: usize,
+        row: [S::f32s; V],
+    ) {
+        let source = (&raw const row).cast::<f32>();
+        // SAFETY: as the caller promises, and the numbers are this thread's own
+        // (`SharedOutput::new`).
+        unsafe {
+            self.start
+                .add(start)
+                .copy_from_nonoverlapping(source, wanted)
+        }
+    }
 }
 
 /// What [`correlate`] computes: for each pixel and channel, the sum over the runs of input times
@@ -251,17 +302,19 @@ fn correlate_tile<S: Simd, const P: usize, const V: usize>(
         }
     }
     let wanted = (products.channels - column).min(V * S::F32_LANES);
-    for (pixel, sums) in sums.iter().enumerate() {
-        let place = products.places[first + pixel] + products.first_channel + column;
-        // SAFETY: the output has `column + wanted` numbers from the pixel's place on
-        // (`assert_in_bounds`), and they are this call's own.
-        #[allow(unsafe_code)]
-        let target =
-            unsafe { std::slice::from_raw_parts_mut(task.output.start.add(place), wanted) };
-        for (vector, sum) in sums.iter().enumerate() {
-            let start = (vector * S::F32_LANES).min(wanted);
-            let end = (start + S::F32_LANES).min(wanted);
-            simd.partial_store_f32s(&mut target[start..end], *sum);
+    let place = |pixel: usize| products.places[first + pixel] + products.first_channel + column;
+    // SAFETY: the output has `column + wanted` numbers from each pixel's place on
+    // (`assert_in_bounds`), and no more than V vectors are wanted.
+    #[allow(unsafe_code)]
+    unsafe {
+        if wanted == V * S::F32_LANES {
+            for (pixel, sums) in sums.into_iter().enumerate() {
+                task.output.store(simd, place(pixel), sums);
+            }
+        } else {
+            for (pixel, sums) in sums.into_iter().enumerate() {
+                task.output.store_part(simd, place(pixel), wanted, sums);
+            }
         }
     }
 }
@@ -272,7 +325,7 @@ fn correlate_tile<S: Simd, const P: usize, const V: usize>(
 /// `S::F32_LANES` numbers can be read from `start` on.
 #[allow(unsafe_code)]
 #[inline(always)]
-unsafe fn load<S: Simd>(_: S, start: *const f32) -> S::f32s {
+pub(super) unsafe fn load<S: Simd>(_: S, start: *const f32) -> S::f32s {
     // SAFETY: as the caller promises; any bits are a vector of numbers.
     unsafe { start.cast::<S::f32s>().read_unaligned() }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::correlation::{Correlation, Source};
 use super::packing::Panels;
 use super::tile::{OuterProducts, PANEL, Span, add_outer_products};
+use super::winograd;
 
 /// Pixels that are worked on at a time: enough for sums to stay in registers, few enough for
 /// what is read to stay in the first-level cache.
@@ -24,6 +25,9 @@ const MOST_PARTIAL_NUMBERS: usize = 4 * 1024 * 1024;
 /// The gradient by the weights in panels as [`Panels::of_outputs`] has them, given that by the
 /// outputs of `shape`, whose points are all pixels of the output.
 pub(super) fn weight_gradient(shape: &Correlation, input: &[f32], gradient: &[f32]) -> Vec<Panels> {
+    if winograd::pays(shape) {
+        return vec![winograd::weight_gradient(shape, input, gradient)];
+    }
     let task = Task {
         shape,
         input,
