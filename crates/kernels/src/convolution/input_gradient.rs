@@ -6,6 +6,7 @@
 
 use super::Convolution;
 use super::correlation::Correlation;
+use super::depthwise;
 use super::packing::Panels;
 
 /// The pixels of the input along an axis that the same taps lead to.
@@ -69,6 +70,10 @@ fn correlate_class(
         first: [row.first, column.first],
         step: [row.step, column.step],
     };
+    if shape.is_depthwise() {
+        let weight = depthwise::by_tap(weight, shape.taps(), &taps);
+        return depthwise::run(&correlation, gradient, &weight, None, target);
+    }
     let panels = Panels::of_inputs(shape, weight, &taps);
     correlation.run(gradient, &panels, None, target);
 }

@@ -17,7 +17,7 @@ mod winograd;
 use self::correlation::Correlation;
 use self::packing::Panels;
 use self::weight_gradient::weight_gradient;
-use crate::activation::{add_to_rows, column_sums};
+use crate::activation::column_sums;
 
 /// Shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +138,9 @@ pub fn forward(
 ) {
     shape.assert_lengths(input.len(), weight.len(), output.len());
     if shape.is_depthwise() {
-        depthwise::forward(shape, input, weight, output);
-        if let Some(bias) = bias {
-            add_to_rows(output, bias);
-        }
-        return;
+        let taps: Vec<usize> = (0..shape.taps()).collect();
+        let weight = depthwise::by_tap(weight, shape.taps(), &taps);
+        return depthwise::run(&shape.correlation(), input, &weight, bias, output);
     }
     let panels = Panels::of_outputs(shape, weight);
     shape.correlation().run(input, &panels, bias, output);
@@ -183,8 +181,5 @@ pub fn backward_input(
     input_gradient: &mut [f32],
 ) {
     shape.assert_lengths(input_gradient.len(), weight.len(), output_gradient.len());
-    if shape.is_depthwise() {
-        return depthwise::backward_input(shape, weight, output_gradient, input_gradient);
-    }
     input_gradient::run(shape, weight, output_gradient, input_gradient);
 }

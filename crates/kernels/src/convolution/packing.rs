@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use super::Convolution;
 use super::tile::PANEL;
+use crate::scratch::with_scratch;
 
-/// Input channels that are packed at a time, so that what is read stays in the first-level cache.
+/// Input channels that are packed at a time. They are copied out first: in place, weights of
+/// different outputs often lie on the same lines of the first-level cache.
 const CHANNELS_AT_ONCE: usize = 16;
 
 /// Weights in panels of [`PANEL`] channels, `[groups][panels][inner][PANEL]`; a last panel with
@@ -53,14 +55,23 @@ impl Panels {
         let mut panels = Self::zeros(shape.groups, outputs, taps * inputs);
         panels.fill(outputs, |panel, first, count| {
             for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
-                for tap in 0..taps {
-                    for input in start..inputs.min(start + CHANNELS_AT_ONCE) {
+                let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
+                with_scratch(PANEL * block_len, |block| {
+                    for (output, block) in block.chunks_exact_mut(block_len).take(count).enumerate()
+                    {
+                        let source = ((first + output) * inputs + start) * taps;
+                        block.copy_from_slice(&weight[source..source + block_len]);
+                    }
+                    for at in 0..block_len {
+                        let (input, tap) = (start + at / taps, at % taps);
                         let row = &mut panel[(tap * inputs + input) * PANEL..][..count];
-                        for (output, target) in row.iter_mut().enumerate() {
-                            *target = weight[((first + output) * inputs + input) * taps + tap];
+                        for (target, source) in
+                            row.iter_mut().zip(block[at..].iter().step_by(block_len))
+                        {
+                            *target = *source;
                         }
                     }
-                }
+                });
             }
         });
         panels
@@ -90,27 +101,12 @@ impl Panels {
     /// Adds the panels of [`Panels::of_outputs`] to PyTorch's `[outputs, inputs, height, width]`.
     pub(super) fn add_to_outputs(&self, shape: &Convolution, weight: &mut [f32]) {
         let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-        // A few outputs at a time: what is read is whole cache lines.
-        const OUTPUTS_AT_ONCE: usize = 16;
-        let output_len = inputs * taps;
-        let in_group = weight.par_chunks_mut((outputs * output_len).max(1));
+        let in_group = weight.par_chunks_mut((outputs * inputs * taps).max(1));
         in_group.enumerate().for_each(|(group, weight)| {
-            weight
-                .par_chunks_mut(OUTPUTS_AT_ONCE * output_len)
-                .enumerate()
-                .for_each(|(chunk, weight)| {
-                    let first = chunk * OUTPUTS_AT_ONCE;
-                    let panel = self.panel(group, first / PANEL);
-                    for input in 0..inputs {
-                        for tap in 0..taps {
-                            let row = &panel[(tap * inputs + input) * PANEL + first % PANEL..];
-                            let targets = weight[input * taps + tap..].iter_mut();
-                            for (target, value) in targets.step_by(output_len).zip(row) {
-                                *target += value;
-                            }
-                        }
-                    }
-                });
+            let of_panel = weight.par_chunks_mut(PANEL * inputs * taps);
+            of_panel.enumerate().for_each(|(index, weight)| {
+                add_panel(self.panel(group, index), inputs, taps, weight);
+            });
         });
     }
 
@@ -126,5 +122,29 @@ impl Panels {
                 let first = (index / in_group) * channels + within;
                 work(panel, first, (channels - within).min(PANEL));
             });
+    }
+}
+
+/// Adds a panel (`[taps, inputs][PANEL]`) to the weights of its outputs (`[outputs, inputs, taps]`).
+fn add_panel(panel: &[f32], inputs: usize, taps: usize, weight: &mut [f32]) {
+    let outputs = weight.len() / (inputs * taps);
+    for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
+        let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
+        with_scratch(PANEL * block_len, |block| {
+            for at in 0..block_len {
+                let (input, tap) = (start + at / taps, at % taps);
+                let row = &panel[(tap * inputs + input) * PANEL..][..PANEL];
+                for (target, source) in block[at..].iter_mut().step_by(block_len).zip(row) {
+                    *target = *source;
+                }
+            }
+            for (output, block) in block.chunks_exact(block_len).take(outputs).enumerate() {
+                let target = &mut weight[(output * inputs + start) * taps..][..block_len];
+                target
+                    .iter_mut()
+                    .zip(block)
+                    .for_each(|(sum, value)| *sum += value);
+            }
+        });
     }
 }

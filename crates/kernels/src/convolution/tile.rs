@@ -59,6 +59,20 @@ impl SharedOutput {
         assert!(len <= self.len, "output");
     }
 
+    /// Copies `source` to the numbers from `start` on.
+    ///
+    /// # Panics
+    /// There are not that many.
+    pub(super) fn copy(self, start: usize, source: &[f32]) {
+        self.assert_holds(start + source.len());
+        // SAFETY: the numbers are there, and they are this thread's own (`SharedOutput::new`).
+        #[allow(unsafe_code)]
+        unsafe {
+            let target = self.start.add(start);
+            target.copy_from_nonoverlapping(source.as_ptr(), source.len());
+        }
+    }
+
     /// Stores vectors side by side from `start` on.
     ///
     /// # Safety
@@ -176,46 +190,54 @@ impl WithSimd for Correlate<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            16 => self.columns::<S, 12>(simd),
-            8 => self.columns::<S, 6>(simd),
+            16 => self.columns(simd, 12),
+            8 => self.columns(simd, 6),
             _ => self.scalar(),
         }
     }
 }
 
-/// Calls `$call::<S, P, V>` with the constant `P` equal to `$count`, which is 1 to 12.
+/// How many of `left` are worked on at a time, at most `most`: one of the sizes that
+/// [`with_constant`] has code for.
+#[inline(always)]
+pub(super) fn tile_size(left: usize, most: usize) -> usize {
+    match left.min(most) {
+        12.. => 12,
+        8.. => 8,
+        6.. => 6,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Calls a function with its second constant equal to `$size`, a [`tile_size`].
 macro_rules! with_constant {
-    ($count:expr, $function:ident::<$simd:ty, _, $vectors:tt>($($argument:expr),*)) => {
-        match $count {
-            1 => $function::<$simd, 1, $vectors>($($argument),*),
-            2 => $function::<$simd, 2, $vectors>($($argument),*),
-            3 => $function::<$simd, 3, $vectors>($($argument),*),
-            4 => $function::<$simd, 4, $vectors>($($argument),*),
-            5 => $function::<$simd, 5, $vectors>($($argument),*),
-            6 => $function::<$simd, 6, $vectors>($($argument),*),
-            7 => $function::<$simd, 7, $vectors>($($argument),*),
+    ($size:expr, $function:ident::<$simd:ty, _, $vectors:tt>($($argument:expr),*)) => {
+        match $size {
+            12 => $function::<$simd, 12, $vectors>($($argument),*),
             8 => $function::<$simd, 8, $vectors>($($argument),*),
-            9 => $function::<$simd, 9, $vectors>($($argument),*),
-            10 => $function::<$simd, 10, $vectors>($($argument),*),
-            11 => $function::<$simd, 11, $vectors>($($argument),*),
-            _ => $function::<$simd, 12, $vectors>($($argument),*),
+            6 => $function::<$simd, 6, $vectors>($($argument),*),
+            4 => $function::<$simd, 4, $vectors>($($argument),*),
+            2 => $function::<$simd, 2, $vectors>($($argument),*),
+            _ => $function::<$simd, 1, $vectors>($($argument),*),
         }
     };
 }
 
+pub(super) use with_constant;
+
 impl Correlate<'_> {
-    /// All pixels, `MOST` at most at a time, in equal groups.
+    /// All pixels, `most` at a time.
     #[inline(always)]
-    fn columns<S: Simd, const MOST: usize>(&self, simd: S) {
+    fn columns<S: Simd>(&self, simd: S, most: usize) {
         let count = self.products.pixels.len();
-        let groups = count.div_ceil(MOST).max(1);
-        let (size, larger) = (count / groups, count % groups);
         let mut column = 0;
         while column < self.products.channels {
             let two = self.products.channels - column > S::F32_LANES;
             let mut first = 0;
-            for group in 0..groups {
-                let size = size + usize::from(group < larger);
+            while first < count {
+                let size = tile_size(count - first, most);
                 if two {
                     with_constant!(size, correlate_tile::<S, _, 2>(simd, self, first, column));
                 } else {
@@ -382,8 +404,8 @@ impl WithSimd for Outer<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            16 => self.columns::<S, 12>(simd),
-            8 => self.columns::<S, 6>(simd),
+            16 => self.columns(simd, 12),
+            8 => self.columns(simd, 6),
             _ => self.scalar(),
         }
     }
@@ -391,16 +413,14 @@ impl WithSimd for Outer<'_> {
 
 impl Outer<'_> {
     #[inline(always)]
-    fn columns<S: Simd, const MOST: usize>(mut self, simd: S) {
+    fn columns<S: Simd>(mut self, simd: S, most: usize) {
         let count = self.target.len() / PANEL;
-        let groups = count.div_ceil(MOST).max(1);
-        let (size, larger) = (count / groups, count % groups);
         let mut column = 0;
         while column < self.products.channels {
             let left = self.products.channels - column;
             let mut first = 0;
-            for group in 0..groups {
-                let size = size + usize::from(group < larger);
+            while first < count {
+                let size = tile_size(count - first, most);
                 let task = &mut self;
                 if left >= 2 * S::F32_LANES {
                     with_constant!(size, outer_tile::<S, _, 2>(simd, task, first, column));
