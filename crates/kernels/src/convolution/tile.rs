@@ -203,7 +203,8 @@ impl WithSimd for Correlate<'_> {
 pub(super) fn tile_size(left: usize, most: usize) -> usize {
     match left.min(most) {
         12.. => 12,
-        8.. => 8,
+        9.. => 9,
+        8 => 8,
         6.. => 6,
         4.. => 4,
         2.. => 2,
@@ -216,6 +217,7 @@ macro_rules! with_constant {
     ($size:expr, $function:ident::<$simd:ty, _, $vectors:tt>($($argument:expr),*)) => {
         match $size {
             12 => $function::<$simd, 12, $vectors>($($argument),*),
+            9 => $function::<$simd, 9, $vectors>($($argument),*),
             8 => $function::<$simd, 8, $vectors>($($argument),*),
             6 => $function::<$simd, 6, $vectors>($($argument),*),
             4 => $function::<$simd, 4, $vectors>($($argument),*),
