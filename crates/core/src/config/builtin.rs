@@ -63,3 +63,28 @@ pub(super) fn groups() -> impl Iterator<Item = &'static str> {
         .iter()
         .filter_map(|(path, _)| path.rsplit_once('/').map(|(group, _)| group))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::schema::ModelConfig;
+    use crate::graph::{Graph, zoo};
+
+    #[test]
+    fn every_architecture_has_an_option_with_all_keys_that_builds_it() {
+        let keys = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.split_once(':'));
+            let keys = lines.map(|(key, _)| key.to_string());
+            keys.filter(|key| !key.starts_with('#')).collect()
+        };
+        let expected = keys(text("model/baseline").unwrap());
+        for name in zoo::NAMES {
+            let text = text(&format!("model/{name}")).unwrap();
+            assert_eq!(keys(text), expected, "{name}");
+            let node = crate::config::yaml::parse(text, name).unwrap();
+            let model: ModelConfig = serde_json::from_value(node.to_json()).unwrap();
+            assert_eq!(model.name, name);
+            Graph::from_config(&model, [3, 64, 64], 3).unwrap();
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod options;
 mod output_shape;
 mod read;
 mod shapes;
+mod summary;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use error::{GraphError, GraphErrorKind};
 pub use initialization::{Initialization, WeightInit};
 pub use op::{LAYER_SCALE, NORM_EPSILON, NORM_MOMENTUM, Op, Size, adaptive_window};
 pub use shapes::{LayerInfo, MAX_ACTIVATIONS, MAX_LAYERS, MAX_PARAMETERS};
+pub use summary::{LayerSummary, Summary, summary};
 pub use tensors::{TensorRole, TensorSpec};
 
 use crate::config::schema::ModelConfig;
@@ -78,7 +80,7 @@ impl Graph {
             None => {
                 let options = zoo::ZooOptions {
                     dropout: model.dropout,
-                    ..Default::default()
+                    stochastic_depth: model.stochastic_depth,
                 };
                 zoo::build(&model.name, input, classes, &options)?
             }

@@ -181,3 +181,38 @@ fn the_embedding_is_the_row_before_the_last_layer() {
         assert_eq!(info.output_shape, [features], "{name}");
     }
 }
+
+/// `11689512` as `11,689,512`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| str::from_utf8(group).unwrap())
+        .collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_table_in_the_documentation_has_the_figures() {
+    let page = include_str!("../../../../../docs/architectures.md");
+    let missing: Vec<String> = ARCHITECTURES
+        .iter()
+        .map(|architecture| {
+            let name = architecture.name;
+            let graph = build(name, [3, 224, 224], 1000, &ZooOptions::default()).unwrap();
+            let summary = crate::graph::summary(&graph).unwrap();
+            let parameters = grouped(summary.parameters);
+            let gflop = summary.flops as f64 / 1e9;
+            let least = architecture.least_side;
+            format!("| `{name}` | {parameters} | {gflop:.2} | {least} |")
+        })
+        .filter(|row| !page.contains(row.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/architectures.md lacks\n{}",
+        missing.join("\n")
+    );
+}
