@@ -4,16 +4,32 @@
 //! |---|---|
 //! | `conv2d` | `Conv`, with the `batch_norm2d` below it folded in |
 //! | `batch_norm2d` elsewhere | `BatchNormalization` |
-//! | `relu`, `sigmoid`, `hard_swish` | `Relu`, `Sigmoid`, `HardSwish` |
+//! | `layer_norm` | `LayerNormalization` |
+//! | `relu`, `sigmoid`, `hard_swish`, `hard_sigmoid` | `Relu`, `Sigmoid`, `HardSwish`, `HardSigmoid` |
+//! | `relu6` | `Clip` |
 //! | `silu` | `Sigmoid`, `Mul` |
+//! | `gelu` | `Div`, `Erf`, `Add`, `Mul`, `Mul` |
 //! | `max_pool2d`, `avg_pool2d`, `global_avg_pool` | `MaxPool`, `AveragePool`, `GlobalAveragePool` |
-//! | `flatten`, `linear` | `Flatten`, `Gemm` |
-//! | `add`, `concat` | `Add`, `Concat` |
-//! | `dropout` | nothing |
+//! | `adaptive_avg_pool2d` | `GlobalAveragePool` to one pixel, `AveragePool` where the sizes divide, nothing where they are equal, else two `MatMul` with constants |
+//! | `flatten` | `Flatten` |
+//! | `linear` | `Gemm` of a row, `MatMul` and `Add` of pixels |
+//! | `add`, `multiply`, `concat` | `Add`, `Mul`, `Concat` |
+//! | `layer_scale`, `position_embedding` | `Mul`, `Add` |
+//! | `class_token` | `Concat`, with the token by `Shape` and `Expand` for each image |
+//! | `attention` | `Reshape`, `Transpose`, `Split`, `MatMul`, `Softmax`, `MatMul` and back |
+//! | `select_token` | `Reshape`, `Gather` |
+//! | `dropout`, `stochastic_depth` | nothing |
+//!
+//! Values are `[batch, channels, height, width]`, but below matrix products and normalisations over
+//! the channels `[batch, height, width, channels]`; a `Transpose` stands only where the two meet.
 
+mod activations;
 mod build;
 mod fold;
 mod nodes;
+mod pooling;
+mod tokens;
+mod value;
 
 use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::ModelManifest;

@@ -54,7 +54,8 @@ pub(super) fn padding(size: Size) -> AttributeProto {
     ints("pads", [size.to_array(), size.to_array()].concat())
 }
 
-fn ints(name: &str, values: Vec<usize>) -> AttributeProto {
+/// A list of whole numbers.
+pub(super) fn ints(name: &str, values: Vec<usize>) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_string()),
         ints: values.into_iter().map(to_i64).collect(),
@@ -76,6 +77,20 @@ pub(super) fn initializer(name: &str, shape: &[usize], values: &[f32]) -> Tensor
                 .collect(),
         ),
         ..TensorProto::default()
+    }
+}
+
+/// A constant tensor of whole numbers, such as a shape; without `dims`, one number.
+pub(super) fn whole_numbers(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {
+    TensorProto {
+        data_type: Some(DataType::Int64.into()),
+        raw_data: Some(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        ),
+        ..initializer(name, dims, &[])
     }
 }
 

@@ -12,3 +12,4 @@ mod reference;
 mod support;
 mod training;
 mod weights;
+mod zoo;

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ferrotype_core::graph::{Graph, zoo};
-use ferrotype_core::manifest::{
-    GRAPH_KEY, MANIFEST_KEY, MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task,
-};
+use ferrotype_core::manifest::{GRAPH_KEY, MANIFEST_KEY, ModelManifest};
 use ferrotype_core::onnx::ModelProto;
 use ferrotype_engine::EngineErrorKind;
 use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
@@ -14,33 +12,9 @@ use ferrotype_engine::onnx_export::export;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::support::{adamw, pattern, small_graph};
+use crate::support::{adamw, manifest, pattern, small_graph};
 
 const BATCH: usize = 3;
-
-fn manifest(graph: &Graph, classes: usize) -> ModelManifest {
-    ModelManifest {
-        manifest_version: MANIFEST_VERSION,
-        task: Task::Classification,
-        classes: (0..classes).map(|class| format!("class {class}")).collect(),
-        preprocessing: Preprocessing {
-            width: graph.input[2] as u32,
-            height: graph.input[1] as u32,
-            resize: Default::default(),
-            filter: Default::default(),
-            mean: [0.5; 3],
-            std: [0.25; 3],
-        },
-        output: OutputKind::Logits,
-        input_name: String::new(),
-        output_name: String::new(),
-        embedding_name: None,
-        architecture: Some(graph.name.clone()),
-        dataset_version: Some("stripes@v1".to_string()),
-        dataset_digest: None,
-        run: None,
-    }
-}
 
 fn mixed_graph() -> Graph {
     let golden: Value = serde_json::from_str(include_str!("../golden/mixed.json")).unwrap();

@@ -8,7 +8,7 @@ use ferrotype_core::config::schema::{
     ScheduleConfig, TrainConfig,
 };
 use ferrotype_core::graph::Graph;
-use ferrotype_core::manifest::Preprocessing;
+use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
 use ferrotype_engine::train::{
     Control, EpochSummary, StepProgress, TrainObserver, TrainRequest, ValidationOutputs, Verdict,
 };
@@ -222,4 +222,51 @@ pub(crate) fn pattern(count: usize, seed: u64) -> Vec<f32> {
     (0..count as u64)
         .map(|index| (((index * 7919 + seed * 104_729) % 2003) as f64 / 1001.0 - 1.0) as f32)
         .collect()
+}
+
+/// Numbers without pattern in −1 to 1, keyed by a name, the same here and in `tools/golden_zoo.py`.
+pub(crate) fn noise(name: &str, count: usize) -> Vec<f32> {
+    let key = checksum(name);
+    (0..count as u32)
+        .map(|index| {
+            let mut x = index.wrapping_mul(0x9E37_79B9).wrapping_add(key);
+            x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
+            x = (x ^ (x >> 15)).wrapping_mul(0x846C_A68B);
+            x ^= x >> 16;
+            (x >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// The CRC-32 of zlib and PNG.
+fn checksum(text: &str) -> u32 {
+    let step = |sum: u32| (sum >> 1) ^ (0xEDB8_8320 & 0_u32.wrapping_sub(sum & 1));
+    !text.bytes().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| step(sum))
+    })
+}
+
+/// A manifest that fits `graph`.
+pub(crate) fn manifest(graph: &Graph, classes: usize) -> ModelManifest {
+    ModelManifest {
+        manifest_version: MANIFEST_VERSION,
+        task: Task::Classification,
+        classes: (0..classes).map(|class| format!("class {class}")).collect(),
+        preprocessing: Preprocessing {
+            width: graph.input[2] as u32,
+            height: graph.input[1] as u32,
+            resize: Default::default(),
+            filter: Default::default(),
+            mean: [0.5; 3],
+            std: [0.25; 3],
+        },
+        output: OutputKind::Logits,
+        input_name: String::new(),
+        output_name: String::new(),
+        embedding_name: None,
+        architecture: Some(graph.name.clone()),
+        dataset_version: Some("stripes@v1".to_string()),
+        dataset_digest: None,
+        run: None,
+    }
 }
