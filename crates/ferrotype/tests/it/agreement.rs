@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use ferrotype_core::config::schema::{ModelConfig, OptimizerConfig};
-use ferrotype_core::graph::{Graph, zoo};
+use ferrotype_core::graph::{Graph, Op, zoo};
 use ferrotype_core::manifest::{
     MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, ResizeFilter, ResizeMode, Task,
 };
@@ -29,14 +29,14 @@ const SIDE: u32 = 32;
 const CLASSES: usize = 3;
 const BATCH: usize = 4;
 
-fn manifest(resize: ResizeMode, filter: ResizeFilter) -> ModelManifest {
+fn manifest(side: u32, resize: ResizeMode, filter: ResizeFilter) -> ModelManifest {
     ModelManifest {
         manifest_version: MANIFEST_VERSION,
         task: Task::Classification,
         classes: ["a", "b", "c"].map(str::to_string).to_vec(),
         preprocessing: Preprocessing {
-            width: SIDE,
-            height: SIDE,
+            width: side,
+            height: side,
             resize,
             filter,
             mean: [0.485, 0.456, 0.406],
@@ -85,7 +85,7 @@ fn what_training_evaluates_on_is_what_serving_feeds_bit_for_bit() {
     ];
     for resize in [ResizeMode::Stretch, ResizeMode::CenterCrop] {
         for filter in [ResizeFilter::Bilinear, ResizeFilter::Bicubic] {
-            let manifest = manifest(resize, filter);
+            let manifest = manifest(SIDE, resize, filter);
             // Training: the cached source and the loader's threads, without augmentation.
             let transform = Transform::new(&manifest.preprocessing).unwrap();
             let files: Arc<dyn SampleSource> = Arc::new(Files(files.clone()));
@@ -132,13 +132,6 @@ fn train(graph: &Graph) -> Trained {
         weight_decay: 0.01,
     };
     let mut executor = CpuExecutor::new(graph, &optimizer, 7).unwrap();
-    let images = |purpose: u64| -> Vec<f32> {
-        let mut rng = random::stream(3, "agreement", &[purpose]);
-        let values = BATCH * 3 * (SIDE * SIDE) as usize;
-        (0..values)
-            .map(|_| random::normal(&mut rng) as f32)
-            .collect()
-    };
     for step in 0..5 {
         let options = StepOptions {
             dropout_seed: 1,
@@ -146,12 +139,26 @@ fn train(graph: &Graph) -> Trained {
         };
         let labels = [0, 1, 2, (step % 3) as u32];
         executor
-            .train_step(&images(step), &Targets::Classes(&labels), &options)
+            .train_step(&images(SIDE, step), &Targets::Classes(&labels), &options)
             .unwrap();
     }
-    let input = images(99);
+    exported(graph, &mut executor)
+}
+
+fn images(side: u32, purpose: u64) -> Vec<f32> {
+    let mut rng = random::stream(3, "agreement", &[purpose]);
+    let values = BATCH * 3 * (side * side) as usize;
+    (0..values)
+        .map(|_| random::normal(&mut rng) as f32)
+        .collect()
+}
+
+/// The file of a network, and what the network itself answers.
+fn exported(graph: &Graph, executor: &mut CpuExecutor) -> Trained {
+    let side = graph.input[1] as u32;
+    let input = images(side, 99);
     let logits = executor.evaluate(&input, BATCH).unwrap();
-    let manifest = manifest(ResizeMode::Stretch, ResizeFilter::Bilinear);
+    let manifest = manifest(side, ResizeMode::Stretch, ResizeFilter::Bilinear);
     let onnx = onnx_export::export(graph, &executor.state(), &manifest).unwrap();
     Trained {
         onnx,
@@ -189,18 +196,71 @@ fn graphs() -> Vec<Graph> {
 fn the_exported_network_answers_on_rten_as_in_training() {
     for graph in graphs() {
         let trained = train(&graph);
-        let model = rten::ModelOptions::with_all_ops()
-            .load(trained.onnx.clone())
-            .unwrap();
-        let shape = [BATCH, 3, SIDE as usize, SIDE as usize];
-        let input = rten::ValueView::from_shape(shape, &trained.input[..]).unwrap();
-        let ids = (model.input_ids()[0], model.find_node("logits").unwrap());
-        let answer = model
-            .run(vec![(ids.0, input.into())], &[ids.1], None)
-            .unwrap();
-        let answer = answer.into_iter().next().unwrap();
-        let answer: Vec<f32> = answer.into_tensor::<f32>().unwrap().into_data();
+        let answer = answer_of_rten(&trained, SIDE as usize);
         hold(&graph.name, &trained.logits, &answer);
+    }
+}
+
+fn answer_of_rten(network: &Trained, side: usize) -> Vec<f32> {
+    let model = rten::ModelOptions::with_all_ops()
+        .load(network.onnx.clone())
+        .unwrap();
+    let shape = [BATCH, 3, side, side];
+    let input = rten::ValueView::from_shape(shape, &network.input[..]).unwrap();
+    let ids = (model.input_ids()[0], model.find_node("logits").unwrap());
+    let answer = model
+        .run(vec![(ids.0, input.into())], &[ids.1], None)
+        .unwrap();
+    let answer = answer.into_iter().next().unwrap();
+    answer.into_tensor::<f32>().unwrap().into_data()
+}
+
+/// Side of the zoo's images: the least that every architecture takes.
+const ZOO_SIDE: usize = 64;
+
+/// An architecture with weights as training begins with, but running statistics and layer scales as
+/// it might end with. AlexNet's and VGG's wide layers are narrow here: they would be half a gigabyte.
+fn of_the_zoo(name: &str) -> Trained {
+    let input = [3, ZOO_SIDE, ZOO_SIDE];
+    let mut graph = zoo::build(name, input, CLASSES, &Default::default()).unwrap();
+    for layer in &mut graph.layers {
+        if let Op::Linear {
+            out_features: wide @ 4096,
+            ..
+        } = &mut layer.op
+        {
+            *wide = 48;
+        }
+    }
+    let optimizer = OptimizerConfig::Sgd {
+        momentum: 0.0,
+        weight_decay: 0.0,
+        nesterov: false,
+    };
+    let mut executor = CpuExecutor::new(&graph, &optimizer, 7).unwrap();
+    let mut state = executor.state();
+    for (name, tensor) in &mut state.tensors {
+        let mut rng = random::stream(5, name, &[]);
+        let range = match name.rsplit('.').next() {
+            Some("running_mean") => -0.2..0.2,
+            Some("running_var") => 0.5..1.5,
+            Some("gamma") => 0.2..0.8,
+            _ => continue,
+        };
+        for value in &mut tensor.values {
+            *value = random::uniform(&mut rng, range.start, range.end) as f32;
+        }
+    }
+    executor.load_state(&state).unwrap();
+    exported(&graph, &mut executor)
+}
+
+#[test]
+fn every_architecture_answers_on_rten_as_in_training() {
+    for name in zoo::NAMES {
+        let network = of_the_zoo(name);
+        let answer = answer_of_rten(&network, ZOO_SIDE);
+        hold(name, &network.logits, &answer);
     }
 }
 
