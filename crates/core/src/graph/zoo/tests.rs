@@ -172,6 +172,15 @@ fn dropout_is_the_references_unless_it_is_chosen() {
 }
 
 #[test]
+fn every_architecture_reads_back_from_its_own_json() {
+    for name in NAMES {
+        let graph = build(name, [3, 64, 64], 3, &ZooOptions::default()).unwrap();
+        let value = serde_json::to_value(&graph).unwrap();
+        assert_eq!(Graph::from_value(value).unwrap(), graph, "{name}");
+    }
+}
+
+#[test]
 fn the_embedding_is_the_row_before_the_last_layer() {
     for (name, features) in [("resnet50", 2048), ("vgg16", 4096), ("vit_tiny", 192)] {
         let graph = build(name, [3, 64, 64], 3, &ZooOptions::default()).unwrap();
