@@ -25,5 +25,8 @@ mod scratch;
 pub mod tokens;
 mod vectorized;
 
+#[doc(hidden)]
+pub use pulp;
+
 /// Elements that one thread takes at a time in element-wise loops.
 pub(crate) const CHUNK: usize = 16 * 1024;

@@ -3,6 +3,7 @@
 /// Defines a function whose body is compiled once for each instruction set (AVX-512, AVX2 with
 /// FMA, the baseline), the best one chosen at run time. The compiler vectorises the loops in the
 /// body for each; what it calls must be inlined into it to be among them.
+#[macro_export]
 macro_rules! vectorized {
     ($(
         $(#[$attribute:meta])*
@@ -12,17 +13,17 @@ macro_rules! vectorized {
         $visibility fn $name($($argument: $kind),*) {
             struct Call<T>(T);
 
-            impl ::pulp::WithSimd for Call<($($kind,)*)> {
+            impl $crate::pulp::WithSimd for Call<($($kind,)*)> {
                 type Output = ();
 
                 #[inline(always)]
-                fn with_simd<S: ::pulp::Simd>(self, _: S) {
+                fn with_simd<S: $crate::pulp::Simd>(self, _: S) {
                     let ($($argument,)*) = self.0;
                     $body
                 }
             }
 
-            ::pulp::Arch::new().dispatch(Call(($($argument,)*)));
+            $crate::pulp::Arch::new().dispatch(Call(($($argument,)*)));
         }
     )*};
 }

@@ -5,6 +5,7 @@
 //! seed gives the same pixels on any number of threads.
 
 pub mod augment;
+pub mod contact_sheet;
 pub mod decode;
 pub mod encode;
 pub mod loader;

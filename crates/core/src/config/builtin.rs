@@ -11,7 +11,9 @@ macro_rules! built_in {
 
 const FILES: &[(&str, &str)] = built_in![
     "data/augment/aerial",
+    "data/augment/auto",
     "data/augment/light",
+    "data/augment/medical",
     "data/augment/none",
     "data/augment/strong",
     "data/default",

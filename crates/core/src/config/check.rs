@@ -1,5 +1,6 @@
 //! From the resolved tree to the typed configuration: every key known, every value in its range.
 
+use super::augment::check as augment;
 use super::builtin;
 use super::compose::refuse_missing;
 use super::error::{ConfigError, ConfigErrorKind};
@@ -26,11 +27,21 @@ pub(super) fn check(tree: Node) -> Result<(Node, Config), ConfigError> {
 }
 
 /// The node as its rule has it.
-fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
+pub(super) fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
     let origin = node.origin.clone();
     match rule {
         Rule::Map(fields) => return map(node, fields, key),
         Rule::Variants(variants) => return variant(node, variants, key),
+        Rule::Ordered(fields) => return augment::ordered(node, fields, key),
+        Rule::Shorthand { main, fields } => return augment::shorthand(node, main, fields, key),
+        Rule::Transforms => augment::transforms(node, key),
+        Rule::Limits(range, alone) => augment::limits(node, range, *alone, key),
+        Rule::WholeLimits(low, high, alone) => {
+            augment::whole_limits(node, [*low, *high], *alone, key)
+        }
+        Rule::WholePair(low, high) => augment::whole_pair(node, [*low, *high], key),
+        Rule::Color => augment::color(node, None, key),
+        Rule::ColorOr(word) => augment::color(node, Some(word), key),
         Rule::Whole(low, high) => whole(node, *low, *high, key),
         Rule::Number(range) => number(node, range, key),
         Rule::Numbers(count, range) => numbers(node, *count, range, key),
@@ -49,7 +60,7 @@ fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigError> {
     .map_err(|error| error.at(&origin))
 }
 
-fn wrong_type(node: &Node, expected: &str, key: &str) -> ConfigError {
+pub(super) fn wrong_type(node: &Node, expected: &str, key: &str) -> ConfigError {
     let shown = match &node.value {
         Value::List(items) => format!("a list of {}", items.len()),
         Value::Map(_) | Value::Null => node.value.kind().to_string(),
@@ -69,7 +80,7 @@ fn out_of_range(node: &Node, expected: &str, key: &str) -> ConfigError {
     )
 }
 
-fn path(parent: &str, name: &str) -> String {
+pub(super) fn path(parent: &str, name: &str) -> String {
     if parent.is_empty() {
         name.to_string()
     } else {
@@ -77,7 +88,7 @@ fn path(parent: &str, name: &str) -> String {
     }
 }
 
-fn entries(node: Node, key: &str) -> Result<Map, ConfigError> {
+pub(super) fn entries(node: Node, key: &str) -> Result<Map, ConfigError> {
     match node.value {
         Value::Map(map) => Ok(map),
         _ => {
@@ -111,7 +122,9 @@ pub(super) fn check_key(tree: &Node, keys: &[&str]) -> Result<(), ConfigError> {
     let mut parent = String::new();
     for name in keys {
         let found = match rule {
-            Rule::Map(fields) => field(fields, name, &parent)?,
+            Rule::Map(fields) | Rule::Ordered(fields) | Rule::Shorthand { fields, .. } => {
+                field(fields, name, &parent)?
+            }
             Rule::Variants(variants) if *name != "name" => match chosen(tree, variants, &parent) {
                 Some(chosen) => variant_field(variants, chosen, name, &parent)?,
                 None => return Ok(()),
@@ -121,7 +134,13 @@ pub(super) fn check_key(tree: &Node, keys: &[&str]) -> Result<(), ConfigError> {
             | Rule::Numbers(..)
             | Rule::AnyNumbers(_)
             | Rule::Texts
-            | Rule::ScalarOrList(..) => return Ok(()),
+            | Rule::ScalarOrList(..)
+            | Rule::Limits(..)
+            | Rule::WholeLimits(..)
+            | Rule::WholePair(..)
+            | Rule::Color
+            | Rule::ColorOr(_)
+            | Rule::Transforms => return Ok(()),
             _ => return Err(no_mapping(&parent)),
         };
         parent = path(&parent, name);
@@ -156,7 +175,11 @@ fn map(node: Node, fields: &[Field], key: &str) -> Result<Node, ConfigError> {
 }
 
 /// The rule of a key of a mapping.
-fn field<'f>(fields: &'f [Field], name: &str, key: &str) -> Result<&'f Field, ConfigError> {
+pub(super) fn field<'f>(
+    fields: &'f [Field],
+    name: &str,
+    key: &str,
+) -> Result<&'f Field, ConfigError> {
     fields
         .iter()
         .find(|field| field.name == name)
@@ -200,7 +223,11 @@ fn unknown_key(name: &str, fields: &[Field], key: &str) -> ConfigError {
 }
 
 /// The entries in the order of the fields.
-fn check_fields(mut entries: Map, fields: &[Field], key: &str) -> Result<Map, ConfigError> {
+pub(super) fn check_fields(
+    mut entries: Map,
+    fields: &[Field],
+    key: &str,
+) -> Result<Map, ConfigError> {
     let mut checked = Map::with_capacity(entries.len());
     for field in fields {
         let field_key = path(key, field.name);
@@ -271,7 +298,7 @@ fn decoded(node: &Node) -> Value {
     }
 }
 
-fn whole(node: Node, low: u64, high: u64, key: &str) -> Result<Node, ConfigError> {
+pub(super) fn whole(node: Node, low: u64, high: u64, key: &str) -> Result<Node, ConfigError> {
     let expected = match (low, high) {
         (0, u64::MAX) => "a whole number, 0 or more".to_string(),
         _ => format!("a whole number from {low} to {high}"),
@@ -285,7 +312,7 @@ fn whole(node: Node, low: u64, high: u64, key: &str) -> Result<Node, ConfigError
     }
 }
 
-fn number(node: Node, range: &Range, key: &str) -> Result<Node, ConfigError> {
+pub(super) fn number(node: Node, range: &Range, key: &str) -> Result<Node, ConfigError> {
     let value = match decoded(&node) {
         Value::Int(value) => value as f64,
         Value::Float(value) => value,
@@ -391,6 +418,7 @@ fn one_of(node: Node, choices: &[&str], key: &str) -> Result<Node, ConfigError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::augment::{HorizontalFlip, Transform};
     use crate::config::origin::Origin;
     use crate::config::schema::{
         AugmentConfig, ClassWeights, DataConfig, EarlyStoppingConfig, Freeze, ModelConfig, Monitor,
@@ -419,14 +447,9 @@ mod tests {
                 test_time_augmentation: TestTimeAugmentation::Flips,
                 cache_gb: Some(5.0),
                 cache_size: Some(80),
-                augment: Some(AugmentConfig {
-                    horizontal_flip: 1.0,
-                    vertical_flip: 0.0,
-                    crop_padding: 1,
-                    brightness: 0.5,
-                    contrast: 0.5,
-                    saturation: 0.5,
-                }),
+                augment: Some(AugmentConfig(vec![Transform::HorizontalFlip(
+                    HorizontalFlip { p: 1.0 },
+                )])),
             },
             train: TrainConfig {
                 epochs: 10,
@@ -541,6 +564,9 @@ mod tests {
             Rule::Text | Rule::Reference => vec![json!("baseline")],
             Rule::OneOf(choices) => choices.iter().map(|choice| json!(choice)).collect(),
             Rule::List => vec![json!([])],
+            // What the parameters are is held in `augment`'s own tests.
+            Rule::Ordered(_) => vec![json!({"horizontal_flip": 0.5})],
+            rule => unreachable!("{rule:?} is a rule below `data.augment`"),
         }
     }
 

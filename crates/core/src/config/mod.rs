@@ -7,6 +7,7 @@
 //! keeps its [`Origin`] on the way.
 
 mod apply;
+pub mod augment;
 mod builtin;
 mod check;
 mod compose;

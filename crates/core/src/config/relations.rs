@@ -1,5 +1,6 @@
 //! What holds between the values of a configuration.
 
+use super::augment::Transform;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::node::Node;
 use super::schema::{
@@ -109,7 +110,11 @@ fn check_freezing(train: &TrainConfig, model: &ModelConfig) -> Option<Contradict
 }
 
 fn check_crop(data: &DataConfig) -> Option<Contradiction> {
-    let crop_padding = data.augment.as_ref()?.crop_padding;
+    let paddings = data.augment.as_ref()?.0.iter().map(|change| match change {
+        Transform::CropPadding(crop) => crop.padding,
+        _ => 0,
+    });
+    let crop_padding = paddings.max()?;
     (crop_padding >= data.image_size).then(|| Contradiction {
         key: "data.augment.crop_padding",
         message: format!(

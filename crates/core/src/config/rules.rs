@@ -2,6 +2,8 @@
 //!
 //! A test holds this table and the types against each other.
 
+use super::augment::AUGMENT;
+
 /// What a value must be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rule {
@@ -31,6 +33,40 @@ pub(super) enum Rule {
     OneOf(&'static [&'static str]),
     /// A list that is checked where it is used.
     List,
+    /// A mapping with some of these keys, whose order counts.
+    Ordered(&'static [Field]),
+    /// A mapping with these keys, or the value of the main one alone.
+    Shorthand {
+        /// The key that a bare value belongs to.
+        main: &'static str,
+        /// All keys.
+        fields: &'static [Field],
+    },
+    /// Two finite numbers in a range, the lower first, or one that stands for two.
+    Limits(Range, Alone),
+    /// Two whole numbers in a range, the lower first, or one that stands for two.
+    WholeLimits(u64, u64, Alone),
+    /// Two whole numbers in a range, or one for both.
+    WholePair(u64, u64),
+    /// Red, green and blue from 0 to 255, or one number for all three.
+    Color,
+    /// A colour or this word.
+    ColorOr(&'static str),
+    /// A list of random changes.
+    Transforms,
+}
+
+/// What one number `x` means where two limits are expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alone {
+    /// `x` to `x`.
+    Point,
+    /// `-x` to `x`.
+    Symmetric,
+    /// This number to `x`.
+    UpFrom(u32),
+    /// `1 - x` to `1 + x`.
+    AroundOne,
 }
 
 /// The keys of each variant besides `name`, by its name.
@@ -97,7 +133,7 @@ const NOT_NEGATIVE: Range = Range {
     has_low: true,
     ..ANY
 };
-const ZERO_TO_ONE: Range = Range {
+pub(super) const ZERO_TO_ONE: Range = Range {
     high: 1.0,
     has_high: true,
     ..NOT_NEGATIVE
@@ -139,7 +175,7 @@ const fn required(name: &'static str, rule: Rule) -> Field {
     }
 }
 
-const fn optional(name: &'static str, rule: Rule) -> Field {
+pub(super) const fn optional(name: &'static str, rule: Rule) -> Field {
     Field {
         name,
         rule,
@@ -177,15 +213,6 @@ const DATA: Rule = Rule::Map(&[
     optional("cache_gb", Rule::Number(NOT_NEGATIVE)),
     optional("cache_size", Rule::Whole(1, 8192)),
     optional("augment", AUGMENT),
-]);
-
-const AUGMENT: Rule = Rule::Map(&[
-    optional("horizontal_flip", Rule::Number(ZERO_TO_ONE)),
-    optional("vertical_flip", Rule::Number(ZERO_TO_ONE)),
-    optional("crop_padding", Rule::Whole(0, 8191)),
-    optional("brightness", Rule::Number(ZERO_TO_ONE)),
-    optional("contrast", Rule::Number(ZERO_TO_ONE)),
-    optional("saturation", Rule::Number(ZERO_TO_ONE)),
 ]);
 
 const TRAIN: Rule = Rule::Map(&[

@@ -10,6 +10,7 @@ pub use train::{
     ScheduleConfig, TrainConfig,
 };
 
+pub use super::augment::AugmentConfig;
 use crate::manifest::{ResizeFilter, ResizeMode};
 
 /// The whole configuration of a training run, resolved.
@@ -92,30 +93,6 @@ impl DataConfig {
         // `as` saturates.
         (self.cache_gb.unwrap_or(Self::DEFAULT_CACHE_GB) * GIGABYTE) as u64
     }
-}
-
-/// Random changes to training images, drawn anew for every image and epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AugmentConfig {
-    /// Probability of mirroring left to right, 0 to 1.
-    #[serde(default)]
-    pub horizontal_flip: f64,
-    /// Probability of mirroring top to bottom, 0 to 1.
-    #[serde(default)]
-    pub vertical_flip: f64,
-    /// Padding in pixels (at the input size, edges reflected) before a crop back to the input size; 0 for none.
-    #[serde(default)]
-    pub crop_padding: u32,
-    /// Brightness factor drawn from `1 - x` to `1 + x`.
-    #[serde(default)]
-    pub brightness: f64,
-    /// Contrast factor drawn from `1 - x` to `1 + x`.
-    #[serde(default)]
-    pub contrast: f64,
-    /// Saturation factor drawn from `1 - x` to `1 + x`.
-    #[serde(default)]
-    pub saturation: f64,
 }
 
 /// The views of an image that are averaged where a network is scored.

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ferrotype_core::config::augment::{AugmentConfig, Brightness, CropPadding, HorizontalFlip};
 use ferrotype_core::config::schema::{
-    AugmentConfig, ClassWeights, EarlyStoppingConfig, Monitor, OptimizerConfig, Sampling,
-    ScheduleConfig, TrainConfig,
+    ClassWeights, EarlyStoppingConfig, Monitor, OptimizerConfig, Sampling, ScheduleConfig,
+    TrainConfig,
 };
 use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
@@ -135,14 +136,11 @@ pub(crate) fn loader(workers: usize) -> LoaderOptions {
         mean: [0.5; 3],
         std: [0.25; 3],
     };
-    let augment = AugmentConfig {
-        horizontal_flip: 0.5,
-        vertical_flip: 0.5,
-        crop_padding: 1,
-        brightness: 0.1,
-        contrast: 0.0,
-        saturation: 0.0,
-    };
+    let augment = AugmentConfig(vec![
+        HorizontalFlip { p: 0.5 }.into(),
+        CropPadding { padding: 1, p: 1.0 }.into(),
+        Brightness { limit: 0.1, p: 1.0 }.into(),
+    ]);
     LoaderOptions {
         transform: Transform::new(&preprocessing).unwrap(),
         source_transform: None,

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use ferrotype_core::config::schema::AugmentConfig;
+use ferrotype_core::config::augment::{AugmentConfig, Brightness, CropPadding, HorizontalFlip};
 use ferrotype_core::manifest::{Preprocessing, ResizeFilter, ResizeMode};
 
 use super::*;
@@ -78,14 +78,11 @@ fn options(workers: usize) -> LoaderOptions {
         mean: [0.5; 3],
         std: [0.25; 3],
     });
-    let augment = Augment::new(AugmentConfig {
-        horizontal_flip: 0.5,
-        vertical_flip: 0.5,
-        crop_padding: 2,
-        brightness: 0.2,
-        contrast: 0.2,
-        saturation: 0.2,
-    });
+    let augment = Augment::new(AugmentConfig(vec![
+        HorizontalFlip { p: 0.5 }.into(),
+        CropPadding { padding: 2, p: 1.0 }.into(),
+        Brightness { limit: 0.2, p: 1.0 }.into(),
+    ]));
     LoaderOptions {
         transform: transform.unwrap(),
         source_transform: None,

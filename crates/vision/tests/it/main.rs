@@ -3,6 +3,7 @@
 // Clippy takes only functions marked as tests for tests.
 #![allow(clippy::unwrap_used)]
 
+mod augmenting;
 mod decoding;
 mod hostile;
 mod nasty;
