@@ -3,6 +3,7 @@
 mod cache;
 mod import;
 mod list;
+mod preview;
 mod show;
 mod synth;
 
@@ -34,6 +35,8 @@ enum DataCommand {
     Show(show::Arguments),
     /// Look at or delete the decoded images that are kept on disk
     Cache(cache::Arguments),
+    /// Write a sheet of a dataset's images, as they are or as training sees them
+    Preview(preview::Arguments),
 }
 
 /// Does it.
@@ -44,6 +47,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
         DataCommand::List(arguments) => list::run(&arguments, context),
         DataCommand::Show(arguments) => show::run(&arguments, context),
         DataCommand::Cache(arguments) => cache::run(&arguments, context),
+        DataCommand::Preview(arguments) => preview::run(&arguments, context),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod export;
 mod finish;
 mod observer;
 mod plan;
+pub(crate) mod preview;
 pub(crate) mod register;
 mod run_log;
 mod sources;
@@ -28,7 +29,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::text;
 use observer::{Observer, Watch};
-pub(crate) use plan::{Plan, graph};
+pub(crate) use plan::{Plan, graph, preprocessing};
 use run_log::RunLog;
 
 /// The kind of a training's job.
@@ -272,6 +273,7 @@ impl Worker<'_> {
     fn train(&self, plan: &Plan) -> anyhow::Result<(TrainOutcome, bool)> {
         self.check_checkpoint()?;
         let sources = plan.sources(self.context, self.store)?;
+        self.keep_sheet(plan, sources.train.as_ref());
         let writer = self.store.writer()?;
         let watch = Watch {
             interrupt: self.context.interrupt().clone(),

@@ -138,7 +138,7 @@ pub(crate) fn graph(config: &Config, classes: usize) -> anyhow::Result<(Graph, V
 }
 
 /// The preprocessing that training evaluates with and that the manifest carries to serving.
-fn preprocessing(data: &DataConfig) -> Preprocessing {
+pub(crate) fn preprocessing(data: &DataConfig) -> Preprocessing {
     Preprocessing {
         width: data.image_size,
         height: data.image_size,

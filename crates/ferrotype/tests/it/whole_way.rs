@@ -18,7 +18,9 @@ fn a_folder_becomes_a_served_prediction() {
     assert_eq!(run["dataset"], "colours@v1");
     assert_eq!(run["params"]["train.epochs"], "8");
     assert!(run["metrics"]["val/accuracy"].as_f64().unwrap() > 0.9);
-    assert_eq!(run["artifacts"][0]["name"], "model.onnx");
+    let artifacts = run["artifacts"].as_array().unwrap().iter();
+    let names: Vec<_> = artifacts.map(|artifact| &artifact["name"]).collect();
+    assert_eq!(names, ["augmentations.png", "model.onnx"]);
 
     let page = project.join("report.html");
     let page_path = page.display().to_string();
@@ -222,4 +224,27 @@ fn what_would_fail_after_hours_is_refused_at_once() {
     }
     let runs = project.succeed(&["runs", "list", "--json"]).json();
     assert_eq!(runs.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_preview_shows_what_a_training_sees() {
+    let project = project::with_colours();
+    let sheet = project.join("sheet.png");
+    let path = sheet.display().to_string();
+    let preview = |more: &[&str]| {
+        let arguments = [&["data", "preview", "colours", "--output", &path], more].concat();
+        project.succeed(&arguments);
+        std::fs::read(&sheet).unwrap()
+    };
+    let plain = preview(&["--count", "4"]);
+    assert!(plain.starts_with(b"\x89PNG"));
+    let changed = preview(&["--count", "4", "--augment", "data/augment=strong"]);
+    assert_ne!(changed, plain);
+    assert_eq!(
+        preview(&["--count", "4", "--augment", "data/augment=strong"]),
+        changed
+    );
+    let none = project.run(&["data", "preview", "colours", "--augment", "~data.augment"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("no random changes"), "{}", none.stderr);
 }
