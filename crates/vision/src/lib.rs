@@ -16,6 +16,7 @@ mod resize;
 pub mod similarity;
 pub mod synth;
 pub mod transform;
+pub mod views;
 
 pub use pixels::RgbImage;
 pub use resize::thumbnail;

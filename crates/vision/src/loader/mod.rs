@@ -10,7 +10,7 @@ mod source;
 mod tests;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,6 +80,7 @@ impl Loader {
             fit: options.transform.stretching(),
             options: options.clone(),
             batch_size,
+            repeats: repeats(&order),
             order,
             epoch,
             pool: Pool::default(),
@@ -129,6 +130,19 @@ pub fn training_order(len: usize, seed: u64, epoch: u64) -> Vec<usize> {
 /// The samples in their own order, for evaluation.
 pub fn plain_order(len: usize) -> Vec<usize> {
     (0..len).collect()
+}
+
+/// How many times a sample was there before, by position, for those that an order repeats.
+fn repeats(order: &[usize]) -> HashMap<usize, u64> {
+    let mut times = vec![0; order.iter().max().map_or(0, |last| last + 1)];
+    let mut repeats = HashMap::new();
+    for (position, &index) in order.iter().enumerate() {
+        if times[index] > 0 {
+            repeats.insert(position, times[index]);
+        }
+        times[index] += 1;
+    }
+    repeats
 }
 
 /// The number of a batch within its epoch, and the batch or why there is none.
@@ -222,6 +236,8 @@ struct Plan {
     fit: Transform,
     batch_size: usize,
     order: Vec<usize>,
+    /// So that a sample that comes again in an epoch is augmented anew.
+    repeats: HashMap<usize, u64>,
     epoch: u64,
     pool: Pool,
     stopped: Arc<AtomicBool>,
@@ -284,12 +300,13 @@ impl Plan {
         let indices = self.indices(number);
         let mut images = self.pool.take(indices.len() * transform.input_len());
         let inputs = images.chunks_exact_mut(transform.input_len());
-        for (&index, input) in indices.iter().zip(inputs) {
+        let positions = number * self.batch_size..;
+        for ((position, &index), input) in positions.zip(indices).zip(inputs) {
             if self.is_stopped() {
                 break;
             }
             *loading = Some(index);
-            self.make_input(index, hands, input)?;
+            self.make_input(position, index, hands, input)?;
         }
         let mut batch = Batch {
             images,
@@ -307,6 +324,7 @@ impl Plan {
 
     fn make_input(
         &self,
+        position: usize,
         index: usize,
         hands: &mut Hands,
         input: &mut [f32],
@@ -326,8 +344,14 @@ impl Plan {
         let source_transform = self.options.source_transform.as_ref().unwrap_or(transform);
         self.source
             .load_resized(index, source_transform, workspace, loaded)?;
-        let key = [self.epoch, index as u64];
-        let mut rng = random::stream(self.options.seed, "augment", &key);
+        let key = [
+            self.epoch,
+            index as u64,
+            self.repeats.get(&position).copied().unwrap_or_default(),
+        ];
+        // The first time has the key of an epoch without repeats.
+        let key = if key[2] == 0 { &key[..2] } else { &key };
+        let mut rng = random::stream(self.options.seed, "augment", key);
         augment.apply(loaded, &mut rng);
         if (loaded.width, loaded.height) == (transform.width(), transform.height()) {
             transform.normalize_into(loaded, input);
