@@ -6,7 +6,8 @@
                                          compares the outputs there (needs onnxruntime)
 
 A golden file holds a layer graph and what PyTorch makes of it: logits, loss, gradients, and the
-course of a few steps of each optimiser. Weights and images are a pattern that both sides compute
+course of a few steps of each optimiser; `recipe.json` what PyTorch makes of losses, schedules and
+frozen layers. Weights and images are a pattern that both sides compute
 (`pattern` below, `support::pattern` in the tests), so the files stay small.
 """
 
@@ -238,6 +239,139 @@ def case(name, layers, side, classes):
     print(f"wrote {GOLDEN / name}.json")
 
 
+def loss_cases():
+    """Losses and their gradients by the logits, for every kind of target."""
+    import torch
+    from torch.nn import functional
+
+    rows, classes = 5, 4
+    logits = torch.from_numpy(4 * pattern(rows * classes, 11)).reshape(rows, classes)
+    labels = torch.arange(rows) * 3 % classes
+    weights = torch.tensor([0.5, 2.0, 1.0, 0.0], dtype=torch.float64)
+    shares = torch.from_numpy(pattern(rows * classes, 12)).reshape(rows, classes).abs().double()
+    shares = (shares / shares.sum(1, keepdim=True)).float()
+    flags = (torch.from_numpy(pattern(rows * classes, 13)).reshape(rows, classes) > 0).float()
+    for kind in ("classes", "shares", "independent"):
+        for smoothing in (0.0, 0.1):
+            for weight in (None, weights):
+                x = logits.double().requires_grad_()
+                if kind == "independent":
+                    if smoothing:
+                        continue
+                    targets = flags
+                    loss = functional.binary_cross_entropy_with_logits(x, flags.double(), pos_weight=weight)
+                else:
+                    targets = labels if kind == "classes" else shares
+                    target = labels if kind == "classes" else shares.double()
+                    loss = functional.cross_entropy(x, target, weight=weight, label_smoothing=smoothing)
+                loss.backward()
+                yield {
+                    "targets": kind,
+                    "values": [float(t) for t in targets.flatten()],
+                    "classes": classes,
+                    "logits": numbers(logits),
+                    "label_smoothing": smoothing,
+                    "class_weights": None if weight is None else numbers(weight),
+                    "loss": float(loss.detach()),
+                    "gradient": numbers(x.grad),
+                }
+
+
+def schedule_cases():
+    """Learning rates and momenta of OneCycleLR, learning rates of ReduceLROnPlateau."""
+    import torch
+    from torch.optim import lr_scheduler
+
+    def sgd(lr):
+        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
+
+    cycles = []
+    for epochs, steps_in_epoch in ((3, 10), (1, 7), (20, 1)):
+        optimizer = sgd(0.1)
+        total = epochs * steps_in_epoch
+        schedule = lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=total)
+        rates, momenta = [], []
+        for _ in range(total):
+            rates.append(optimizer.param_groups[0]["lr"])
+            momenta.append(optimizer.param_groups[0]["momentum"])
+            optimizer.step()
+            if len(rates) < total:
+                schedule.step()
+        cycles.append({"epochs": epochs, "steps_in_epoch": steps_in_epoch, "rates": rates, "momenta": momenta})
+    values = [0.5, 0.6, 0.6, 0.60001, 0.59, 0.6, 0.61, 0.61, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.62, 0.5, 0.5, 0.5]
+    plateaus = []
+    for mode in ("max", "min"):
+        for patience, cooldown, minimum in ((2, 0, 0.0), (1, 2, 0.002), (0, 0, 0.0)):
+            optimizer = sgd(0.1)
+            schedule = lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode=mode, factor=0.3, patience=patience, threshold=1e-4, cooldown=cooldown, min_lr=minimum
+            )
+            rates = []
+            for value in values:
+                schedule.step(value)
+                rates.append(optimizer.param_groups[0]["lr"])
+            plateaus.append(
+                {"mode": mode, "patience": patience, "cooldown": cooldown, "minimum": minimum, "rates": rates}
+            )
+    return {"cycles": cycles, "values": values, "plateaus": plateaus}
+
+
+def frozen_course():
+    """A few steps with frozen layers, a rate for each layer, accumulation and an average."""
+    import torch
+    from torch import nn
+
+    graph = {"name": "mixed", "input": [3, 11, 11], "layers": mixed(3)}
+    images = torch.from_numpy(pattern(BATCH * 3 * 11 * 11, 999)).reshape(BATCH, 3, 11, 11)
+    labels = torch.arange(BATCH) % 3
+    network = build(graph)
+    fill(network)
+    network.train()
+    frozen = ("stem", "stem_norm", "expand", "expand_norm", "project")
+    groups = []
+    for name, module in network.parts.items():
+        if name in frozen:
+            module.eval()
+            module.requires_grad_(False)
+            continue
+        rate = 0.003 * (0.25 if name.startswith("depthwise") else 1.0)
+        for tensor in module.parameters(recurse=False):
+            groups.append({"params": [tensor], "lr": rate, "weight_decay": 0.05 if tensor.dim() > 1 else 0.0})
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-8)
+    average = {name: tensor.detach().clone() for name, tensor in tensors(network)}
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        # Two batches of four and two images make one update: the mean over its images.
+        for start, end in ((0, 4), (4, 6)):
+            loss = nn.functional.cross_entropy(network(images[start:end]), labels[start:end])
+            (loss * (end - start) / BATCH).backward()
+            losses.append(float(loss.detach()))
+        optimizer.step()
+        for name, tensor in tensors(network):
+            average[name].mul_(0.75).add_(tensor.detach(), alpha=0.25)
+    return {
+        "graph": graph,
+        "frozen": list(frozen),
+        "losses": losses,
+        "tensors": {name: samples(tensor) for name, tensor in tensors(network)},
+        "averages": {name: samples(tensor) for name, tensor in average.items() if name.split(".")[0] not in frozen},
+    }
+
+
+def recipe():
+    import torch
+
+    result = {
+        "torch": torch.__version__.split("+")[0],
+        "losses": list(loss_cases()),
+        "schedules": schedule_cases(),
+        "frozen": frozen_course(),
+    }
+    (GOLDEN / "recipe.json").write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
+    print(f"wrote {GOLDEN}/recipe.json")
+
+
 def check_onnx(folder):
     """Every output of every file within 1e-4 * (1 + largest)."""
     import onnxruntime
@@ -264,6 +398,7 @@ if __name__ == "__main__":
     if arguments == ["golden"]:
         case("baseline", baseline(4), 16, 4)
         case("mixed", mixed(3), 11, 3)
+        recipe()
     elif len(arguments) == 2 and arguments[0] == "check-onnx":
         check_onnx(arguments[1])
     else:

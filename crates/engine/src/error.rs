@@ -21,6 +21,10 @@ pub enum EngineErrorKind {
     Sample,
     /// The loss or a gradient is not a finite number.
     NotFinite,
+    /// The loss grows without end.
+    Diverged,
+    /// A run would take more memory than there is.
+    Memory,
     /// There is no checkpoint at that path.
     NoCheckpoint,
     /// A file is not a checkpoint, or is damaged.

@@ -200,15 +200,14 @@ impl Fitting {
             };
             let running = &mut self.parameters.values_mut()[tensor];
             let average = &mut self.averages[tensor];
-            let decay = options.average_decay.filter(|_| options.updates);
-            if decay.is_some() && average.is_empty() {
+            if options.average_decay.is_some() && average.is_empty() {
                 average.clone_from(running);
             }
             for (running, batch) in running.iter_mut().zip(batch) {
                 let (old, new) = (f64::from(*running), f64::from(*batch) * factor);
                 *running = (old + momentum * (new - old)) as f32;
             }
-            if let Some(decay) = decay {
+            if let Some(decay) = options.average_decay.filter(|_| options.updates) {
                 blend(average, running, decay as f32);
             }
         }

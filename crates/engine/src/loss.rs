@@ -189,3 +189,105 @@ fn largest(row: &[f32]) -> (usize, f64) {
         if value > best.1 { (index, value) } else { best }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../tests/golden/recipe.json");
+
+    fn numbers(value: &Value) -> Option<Vec<f64>> {
+        let list = value.as_array()?;
+        list.iter().map(Value::as_f64).collect()
+    }
+
+    fn floats(value: &Value) -> Vec<f32> {
+        let numbers = numbers(value).unwrap();
+        numbers.into_iter().map(|number| number as f32).collect()
+    }
+
+    #[test]
+    fn losses_and_their_gradients_are_pytorchs() {
+        let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+        let cases = golden["losses"].as_array().unwrap();
+        assert_eq!(cases.len(), 10);
+        for case in cases {
+            let classes = case["classes"].as_u64().unwrap() as usize;
+            let values = floats(&case["values"]);
+            let labels: Vec<u32> = values.iter().map(|value| *value as u32).collect();
+            let targets = match case["targets"].as_str().unwrap() {
+                "classes" => Targets::Classes(&labels),
+                "shares" => Targets::Shares(&values),
+                _ => Targets::Independent(&values),
+            };
+            let weights = numbers(&case["class_weights"]);
+            let options = LossOptions {
+                label_smoothing: case["label_smoothing"].as_f64().unwrap(),
+                class_weights: weights.as_deref(),
+            };
+            let found = batch_loss(&floats(&case["logits"]), &targets, classes, &options, 1.0);
+            let expected = case["loss"].as_f64().unwrap();
+            assert!(
+                (found.loss - expected).abs() < 1e-6,
+                "{case}: {}",
+                found.loss
+            );
+            let gradient = numbers(&case["gradient"]).unwrap();
+            for (found, expected) in found.gradient.iter().zip(&gradient) {
+                assert!(
+                    (f64::from(*found) - expected).abs() < 1e-7,
+                    "{case}: {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_batch_has_the_same_bits_on_any_number_of_threads() {
+        let classes = 50;
+        let logits: Vec<f32> = (0..PARALLEL_FROM * 2 / classes * classes)
+            .map(|index| (index * 7919 % 1000) as f32 / 100.0)
+            .collect();
+        let labels: Vec<u32> = (0..(logits.len() / classes) as u32)
+            .map(|i| i % 50)
+            .collect();
+        let loss = || {
+            let targets = Targets::Classes(&labels);
+            batch_loss(&logits, &targets, classes, &LossOptions::PLAIN, 1.0)
+        };
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        assert_eq!(loss(), alone.unwrap().install(loss));
+    }
+
+    #[test]
+    fn the_share_scales_the_gradient_and_not_the_loss() {
+        let (logits, targets) = ([1.0, -2.0, 0.5], Targets::Classes(&[2]));
+        let [whole, half] =
+            [1.0, 0.5].map(|share| batch_loss(&logits, &targets, 3, &LossOptions::PLAIN, share));
+        assert_eq!(whole.loss, half.loss);
+        for (whole, half) in whole.gradient.iter().zip(&half.gradient) {
+            assert_eq!(whole * 0.5, *half);
+        }
+    }
+
+    #[test]
+    fn right_is_the_largest_share_or_every_independent_answer() {
+        let correct = |targets: &Targets<'_>| {
+            batch_loss(&[2.0, -1.0, 0.1, 0.3], targets, 2, &LossOptions::PLAIN, 1.0).correct
+        };
+        assert_eq!(correct(&Targets::Classes(&[0, 0])), 1);
+        assert_eq!(correct(&Targets::Shares(&[0.7, 0.3, 0.4, 0.6])), 2);
+        assert_eq!(correct(&Targets::Independent(&[1.0, 0.0, 1.0, 0.0])), 1);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_are_no_loss() {
+        for logits in [[f32::NAN, 0.0], [f32::INFINITY, 0.0]] {
+            let targets = Targets::Classes(&[1]);
+            let found = batch_loss(&logits, &targets, 2, &LossOptions::PLAIN, 1.0);
+            assert!(!found.loss.is_finite(), "{logits:?}: {}", found.loss);
+        }
+    }
+}

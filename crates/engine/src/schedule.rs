@@ -71,8 +71,8 @@ impl Schedule {
                 patience: *patience,
                 threshold: *threshold,
                 cooldown: *cooldown,
-                // The state holds the part of the peak that is left.
-                minimum: minimum / self.peak,
+                minimum: *minimum,
+                peak: self.peak,
                 monitor,
             }
             .after(plateau, monitored),

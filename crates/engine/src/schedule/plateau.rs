@@ -27,14 +27,18 @@ impl Default for PlateauState {
     }
 }
 
+/// A smaller drop of the learning rate is not made.
+const LEAST_DROP: f64 = 1e-8;
+
 /// PyTorch's `ReduceLROnPlateau` with a relative threshold.
 pub(super) struct Rule {
     pub(super) factor: f64,
     pub(super) patience: u32,
     pub(super) threshold: f64,
     pub(super) cooldown: u32,
-    /// The least part of the peak.
     pub(super) minimum: f64,
+    /// The learning rate that the state's factor is of.
+    pub(super) peak: f64,
     pub(super) monitor: Monitor,
 }
 
@@ -53,9 +57,11 @@ impl Rule {
             next.bad_epochs = 0;
         }
         if next.bad_epochs > self.patience {
-            next.factor = (state.factor * self.factor)
-                .max(self.minimum)
-                .min(state.factor);
+            let rate = self.peak * state.factor;
+            let lower = (rate * self.factor).max(self.minimum);
+            if rate - lower > LEAST_DROP {
+                next.factor = lower / self.peak;
+            }
             next.cooldown = self.cooldown;
             next.bad_epochs = 0;
         }

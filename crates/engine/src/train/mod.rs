@@ -1,21 +1,33 @@
 //! The training loop.
 
+mod classes;
+mod epoch_shape;
+mod failure;
+mod hygiene;
+mod memory;
 mod observer;
 mod pace;
+mod rate_finder;
+mod recipe;
 mod run;
+mod saving;
 mod settings;
+mod stages;
+mod validation;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ferrotype_core::config::schema::TrainConfig;
+use ferrotype_core::config::schema::{TestTimeAugmentation, TrainConfig};
 use ferrotype_core::graph::Graph;
 use ferrotype_vision::loader::{LoaderOptions, SampleSource};
 
+pub use failure::FAILED_BATCH;
 pub use observer::{
     CheckpointKind, Control, EpochSummary, StepProgress, TrainObserver, TrainStart,
     ValidationOutputs, Verdict,
 };
+pub use rate_finder::{RateCurve, RateFinderOptions, RatePoint, find_learning_rate};
 
 use self::run::Run;
 use crate::error::EngineError;
@@ -27,9 +39,11 @@ pub struct TrainRequest<'a> {
     pub graph: Graph,
     /// How its weights are fitted.
     pub config: &'a TrainConfig,
-    /// How batches are made. The batch size and the seed come from `config`; validation uses
-    /// the same options without augmentation.
+    /// How batches are made. The batch size, the seed and the mixing come from `config`, the
+    /// number of classes from `graph`; validation uses the same options without augmentation.
     pub loader: LoaderOptions,
+    /// The views of an image that are averaged in validation.
+    pub test_time_augmentation: TestTimeAugmentation,
     /// The training split.
     pub train: Arc<dyn SampleSource>,
     /// The validation split; may be empty.
@@ -39,6 +53,9 @@ pub struct TrainRequest<'a> {
     /// Values that a new run starts from, by tensor name; those it lacks are drawn from the seed
     /// (the head, for other classes). A resumed run has its own.
     pub initial_weights: Option<State>,
+    /// Bytes that the run may take; one that would take more is refused before its first step.
+    /// None to leave that unchecked.
+    pub available_memory: Option<u64>,
     /// Continue from the last checkpoint in that folder; without one, start anew. When not
     /// resuming, a folder that has one is refused.
     pub resume: bool,
@@ -79,12 +96,11 @@ pub struct TrainOutcome {
 /// A resumed run ends with the same weights, bit for bit, as one that was never interrupted.
 ///
 /// # Errors
-/// The graph, the settings or a sample cannot be used; the loss is not finite; a checkpoint
-/// cannot be read or written.
+/// The graph, the settings or a sample cannot be used; the loss is not finite or explodes; a
+/// checkpoint cannot be read or written.
 pub fn train(
     request: TrainRequest<'_>,
     observer: &mut dyn TrainObserver,
 ) -> Result<TrainOutcome, EngineError> {
-    settings::check(request.config)?;
     Run::start(request, observer)?.finish()
 }

@@ -12,6 +12,18 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), EngineError> {
     at_least_one("train.epochs", u64::from(config.epochs))?;
     at_least_one("train.batch_size", config.batch_size as u64)?;
     positive("train.learning_rate", config.learning_rate)?;
+    at_least_one("train.accumulate", u64::from(config.accumulate))?;
+    below_one("train.label_smoothing", config.label_smoothing)?;
+    if let Some(decay) = config.ema {
+        positive("train.ema", decay)?;
+        below_one("train.ema", decay)?;
+    }
+    if let Some(decay) = config.layer_decay {
+        positive("train.layer_decay", decay)?;
+    }
+    if let Some(epochs) = config.unfreeze_every_epochs {
+        at_least_one("train.unfreeze_every_epochs", u64::from(epochs))?;
+    }
     if let Some(clip) = config.gradient_clip {
         positive("train.gradient_clip", clip)?;
     }
@@ -119,4 +131,77 @@ fn expect(
         EngineErrorKind::Config,
         format!("`{key}` is `{value}`, expected {expected}"),
     ))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ferrotype_core::config::schema::{ClassWeights, Monitor, Sampling};
+
+    use super::*;
+
+    /// The plainest settings.
+    pub(crate) fn plain() -> TrainConfig {
+        TrainConfig {
+            epochs: 1,
+            batch_size: 8,
+            learning_rate: 0.01,
+            seed: 0,
+            optimizer: OptimizerConfig::Sgd {
+                momentum: 0.0,
+                weight_decay: 0.0,
+                nesterov: false,
+            },
+            schedule: ScheduleConfig::Constant { warmup_epochs: 0.0 },
+            accumulate: 1,
+            gradient_clip: None,
+            sampling: Sampling::Shuffle,
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::default(),
+            mixup: None,
+            cutmix: None,
+            ema: None,
+            freeze: None,
+            unfreeze_every_epochs: None,
+            layer_decay: None,
+            early_stopping: None,
+            monitor: Monitor::Loss,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn plain_settings_pass() {
+        check(&plain()).unwrap();
+    }
+
+    #[test]
+    fn recipe_settings_out_of_range_are_refused_by_their_key() {
+        let cases = [
+            (
+                "train.ema",
+                TrainConfig {
+                    ema: Some(1.0),
+                    ..plain()
+                },
+            ),
+            (
+                "train.accumulate",
+                TrainConfig {
+                    accumulate: 0,
+                    ..plain()
+                },
+            ),
+            (
+                "train.label_smoothing",
+                TrainConfig {
+                    label_smoothing: f64::NAN,
+                    ..plain()
+                },
+            ),
+        ];
+        for (key, config) in cases {
+            let error = check(&config).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
 }

@@ -37,10 +37,10 @@ fn goldens() -> Vec<Golden> {
 }
 
 /// The same weights as the script's `fill`.
-fn filled(golden: &Golden, optimizer: &OptimizerConfig) -> CpuExecutor {
-    let mut executor = CpuExecutor::new(&golden.graph, optimizer, 1).unwrap();
+pub(crate) fn filled(graph: &Graph, optimizer: &OptimizerConfig) -> CpuExecutor {
+    let mut executor = CpuExecutor::new(graph, optimizer, 1).unwrap();
     let mut state = executor.state();
-    for (seed, spec) in (1..).zip(golden.graph.tensors().unwrap()) {
+    for (seed, spec) in (1..).zip(graph.tensors().unwrap()) {
         let noise = pattern(spec.element_count(), seed);
         let fan_in: usize = spec.shape[1..].iter().product();
         let scale = (2.0 / (fan_in as f64).sqrt())
@@ -60,12 +60,12 @@ fn filled(golden: &Golden, optimizer: &OptimizerConfig) -> CpuExecutor {
     executor
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     let list = value.as_array().unwrap();
     list.iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
-fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected
         .iter()
@@ -83,7 +83,7 @@ fn in_f64(values: &[f32]) -> Vec<f64> {
 }
 
 /// Compares tensors with the script's `samples` of them.
-fn assert_samples(what: &str, state: &State, expected: &Value, tolerance: f64) {
+pub(crate) fn assert_samples(what: &str, state: &State, expected: &Value, tolerance: f64) {
     for (name, samples) in expected.as_object().unwrap() {
         let values = in_f64(&state.get(name).unwrap().values);
         let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -104,7 +104,7 @@ fn assert_samples(what: &str, state: &State, expected: &Value, tolerance: f64) {
 fn logits_and_gradients_are_pytorchs() {
     for golden in goldens() {
         let name = &golden.graph.name;
-        let mut executor = filled(&golden, &adamw());
+        let mut executor = filled(&golden.graph, &adamw());
         let logits = executor
             .evaluate(&golden.images, golden.labels.len())
             .unwrap();
@@ -150,7 +150,7 @@ fn a_few_steps_of_each_optimiser_take_pytorchs_course() {
         for (optimizer_name, learning_rate, optimizer) in &optimizers {
             let what = format!("{} with {optimizer_name}", golden.graph.name);
             let course = &golden.file["courses"][optimizer_name];
-            let mut executor = filled(&golden, optimizer);
+            let mut executor = filled(&golden.graph, optimizer);
             let (mut losses, mut norms) = (Vec::new(), Vec::new());
             for step in 0..numbers(&course["losses"]).len() as u64 {
                 let options = StepOptions {

@@ -6,8 +6,10 @@
 mod burn;
 mod checkpoints;
 mod golden;
+mod golden_recipe;
 mod gradients;
 mod onnx;
+mod recipe;
 mod reference;
 mod support;
 mod training;

@@ -167,6 +167,8 @@ pub(crate) fn request<'a>(
         validation: Arc::new(Stripes { count: 12, seed: 2 }),
         checkpoint_directory: directory.to_path_buf(),
         initial_weights: None,
+        available_memory: None,
+        test_time_augmentation: Default::default(),
         resume,
     }
 }
@@ -180,6 +182,7 @@ pub(crate) struct Recorder {
     pub(crate) losses: Vec<f64>,
     pub(crate) epochs: Vec<EpochSummary>,
     pub(crate) last_step: Option<StepProgress>,
+    pub(crate) validation_logits: Vec<f32>,
 }
 
 impl TrainObserver for Recorder {
@@ -194,6 +197,7 @@ impl TrainObserver for Recorder {
     }
 
     fn on_validation(&mut self, epoch: u32, outputs: &ValidationOutputs<'_>) -> Verdict {
+        self.validation_logits = outputs.logits.to_vec();
         let scripted = self.verdicts.get(epoch as usize - 1).copied();
         Verdict {
             monitored: scripted.unwrap_or_else(|| accuracy(outputs)),

@@ -5,6 +5,7 @@
 mod environment;
 pub(crate) mod export;
 mod finish;
+mod memory;
 mod observer;
 mod plan;
 pub(crate) mod preview;
@@ -287,6 +288,8 @@ impl Worker<'_> {
             validation: sources.validation,
             checkpoint_directory: self.store.run_directory(self.run.id),
             initial_weights: None,
+            available_memory: memory::available(),
+            test_time_augmentation: plan.config.data.test_time_augmentation,
             resume: true,
         };
         let mut observer = Observer::new(self, plan, writer.clone(), &watch);
