@@ -1,10 +1,14 @@
 //! Initial values, as the libraries that the architectures come from draw them.
 
+mod normal;
+
 use ferrotype_core::graph::{Graph, Op, TensorRole, TensorSpec, WeightInit};
 use ferrotype_vision::random::{self, Pcg64};
 use rayon::prelude::*;
 
-/// How many numbers are drawn from one stream; even, as normal draws come in pairs.
+use self::normal::Normal;
+
+/// How many numbers are drawn from one stream.
 const PIECE: usize = 1 << 15;
 
 /// The initial values of all tensors of `graph`, in the order of `specs`. Each tensor is drawn from
@@ -18,9 +22,10 @@ const PIECE: usize = 1 << 15;
 /// - class token: normal with deviation 1e-6; position embedding: normal with deviation 0.02
 ///   (timm's vision transformers, whose truncation lies a hundred deviations away)
 pub(crate) fn initial_values(graph: &Graph, specs: &[TensorSpec], seed: u64) -> Vec<Vec<f32>> {
+    let normal = Normal::new();
     specs
         .iter()
-        .map(|spec| draw(distribution(graph, specs, spec), spec, seed))
+        .map(|spec| draw(distribution(graph, specs, spec), &normal, spec, seed))
         .collect()
 }
 
@@ -86,7 +91,7 @@ fn fan_in(shape: &[usize]) -> f64 {
     shape.iter().skip(1).product::<usize>().max(1) as f64
 }
 
-fn draw(distribution: Distribution, spec: &TensorSpec, seed: u64) -> Vec<f32> {
+fn draw(distribution: Distribution, normal: &Normal, spec: &TensorSpec, seed: u64) -> Vec<f32> {
     if let Distribution::Constant(value) = distribution {
         return vec![value; spec.element_count()];
     }
@@ -97,19 +102,17 @@ fn draw(distribution: Distribution, spec: &TensorSpec, seed: u64) -> Vec<f32> {
         .enumerate()
         .for_each(|(piece, values)| {
             let mut rng = random::stream(seed, &purpose, &[piece as u64]);
-            fill(distribution, &mut rng, values);
+            fill(distribution, normal, &mut rng, values);
         });
     values
 }
 
-fn fill(distribution: Distribution, rng: &mut Pcg64, values: &mut [f32]) {
+fn fill(distribution: Distribution, normal: &Normal, rng: &mut Pcg64, values: &mut [f32]) {
     match distribution {
         Distribution::Constant(value) => values.fill(value),
         Distribution::Normal(deviation) => {
-            for pair in values.chunks_mut(2) {
-                for (value, drawn) in pair.iter_mut().zip(normal_pair(rng)) {
-                    *value = (deviation * drawn) as f32;
-                }
+            for value in values {
+                *value = (deviation * normal.draw(rng)) as f32;
             }
         }
         Distribution::Uniform(bound) => {
@@ -118,13 +121,6 @@ fn fill(distribution: Distribution, rng: &mut Pcg64, values: &mut [f32]) {
             }
         }
     }
-}
-
-/// Two draws from the normal distribution for the price of one (Box–Muller).
-fn normal_pair(rng: &mut Pcg64) -> [f64; 2] {
-    let radius = (-2.0 * (1.0 - random::unit(rng)).ln()).sqrt();
-    let (sine, cosine) = (std::f64::consts::TAU * random::unit(rng)).sin_cos();
-    [radius * cosine, radius * sine]
 }
 
 #[cfg(test)]
