@@ -12,6 +12,7 @@ mod output;
 mod project;
 mod system_metrics;
 mod training;
+mod weights_source;
 
 use std::process::ExitCode;
 

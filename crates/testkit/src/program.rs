@@ -17,6 +17,14 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Runs a command to its end.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output();
+        Self::from_output(
+            &output.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")),
+        )
+    }
+
     pub(crate) fn from_output(output: &Output) -> Self {
         Self {
             code: output.status.code(),

@@ -12,6 +12,7 @@ mod predict;
 mod runs;
 mod serve;
 mod train;
+mod weights;
 
 use clap::Subcommand;
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Predict(predict::Arguments),
     /// Keep model versions and their aliases
     Models(models::Arguments),
+    /// Look into files of weights
+    Weights(weights::Arguments),
     /// Look at what was trained
     Runs(runs::Arguments),
     /// Look at long work, and do it
@@ -55,6 +58,7 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Export(arguments) => export::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),
         Command::Models(arguments) => models::run(arguments, context),
+        Command::Weights(arguments) => weights::run(arguments, context),
         Command::Runs(arguments) => runs::run(arguments, context),
         Command::Job(arguments) => job::run(arguments, context),
         Command::Serve(arguments) => serve::run(arguments, context),

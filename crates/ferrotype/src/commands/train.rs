@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Table, text};
 use crate::training::{self, Plan, Trained, TrainingJob};
+use crate::weights_source;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,7 +105,8 @@ fn check_before_import(context: &Context, overrides: &[String]) -> anyhow::Resul
     /// As good as any other number while the dataset's is not known.
     const ANY_CLASSES: usize = 2;
     let config = config_files::compose(context, overrides)?.config;
-    training::graph(&config, ANY_CLASSES)?;
+    let (graph, _) = training::graph(&config, ANY_CLASSES)?;
+    training::Pretrained::of(context, &config.model, &graph)?;
     Ok(())
 }
 
@@ -149,7 +151,8 @@ fn refuse_taken_name(context: &Context, store: &Store, name: &str) -> anyhow::Re
     Ok(())
 }
 
-/// The configuration with its dataset version pinned, so that it replays the same run later.
+/// The configuration with its dataset version and the path of its weights pinned, so that it
+/// replays the same run later, from any folder.
 fn plan(
     context: &Context,
     store: &Store,
@@ -157,9 +160,18 @@ fn plan(
 ) -> anyhow::Result<(Composed, Plan)> {
     let composed = config_files::compose(context, overrides)?;
     let plan = Plan::new(context, store, composed.config)?;
-    let pinned = format!("data.dataset={}", plan.dataset.reference());
-    let composed = config_files::compose(context, &[overrides, &[pinned]].concat())?;
+    let mut pinned = vec![format!("data.dataset={}", plan.dataset.reference())];
+    if let Some(named) = &plan.config.model.weights {
+        let source = weights_source::pinned(context, named)?;
+        pinned.extend(quoted(&source).map(|text| format!("model.weights={text}")));
+    }
+    let composed = config_files::compose(context, &[overrides, &pinned].concat())?;
     Ok((composed, plan))
+}
+
+/// A text as the value of an override; none when it has what cannot be quoted.
+fn quoted(text: &str) -> Option<String> {
+    (!text.contains(['\'', '\\'])).then(|| format!("'{text}'"))
 }
 
 fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Result<()> {

@@ -12,12 +12,15 @@ pub(crate) mod preview;
 pub(crate) mod register;
 mod run_log;
 mod sources;
+mod weights;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ferrotype_core::config::Composed;
 use ferrotype_core::id::RunId;
+use ferrotype_engine::State;
 use ferrotype_engine::checkpoint;
 use ferrotype_engine::train::{TrainEnd, TrainOutcome, TrainRequest, train};
 use ferrotype_measure::EvaluationReport;
@@ -32,6 +35,7 @@ use crate::output::text;
 use observer::{Observer, Watch};
 pub(crate) use plan::{Plan, graph, preprocessing};
 use run_log::RunLog;
+pub(crate) use weights::Pretrained;
 
 /// The kind of a training's job.
 pub(crate) const JOB_KIND: &str = "train";
@@ -68,11 +72,16 @@ pub(crate) fn begin(
     name: Option<String>,
     job: &TrainingJob,
 ) -> anyhow::Result<ClaimedJob> {
+    let pretrained = Pretrained::of(context, &plan.config.model, &plan.graph)?;
+    let mut params = params(composed);
+    if let Some(pretrained) = &pretrained {
+        pretrained.note(&mut params);
+    }
     let run = context.wait(store.create_run(NewRun {
         name,
         dataset_version: Some(plan.dataset.id),
         config_yaml: composed.to_yaml(),
-        params: params(composed),
+        params,
         seed: plan.config.train.seed,
         git_commit: environment::git_commit(context.project().root()),
         environment_json: environment::describe(&plan.config).to_string(),
@@ -89,6 +98,9 @@ pub(crate) fn begin(
             text::plural(plan.dataset.image_count, "image"),
         ),
     );
+    if let Some(pretrained) = &pretrained {
+        pretrained.show(context.printer());
+    }
     claim_new(context, store, run.id, job)
 }
 
@@ -230,7 +242,7 @@ struct Worker<'a> {
 impl Worker<'_> {
     /// Refuses to begin anew silently when the run had come further than its folder knows.
     fn check_checkpoint(&self) -> anyhow::Result<()> {
-        let path = self.store.run_directory(self.run.id).join(checkpoint::LAST);
+        let path = self.checkpoint_path();
         if path.is_file() || self.run.started_at.is_none() {
             return Ok(());
         }
@@ -251,6 +263,27 @@ impl Worker<'_> {
         self.context.printer().warning(&message);
         self.log.line(message);
         Ok(())
+    }
+
+    /// What a run that has not begun begins with; one that has goes on from its checkpoint.
+    fn initial_weights(&self, plan: &Plan) -> anyhow::Result<Option<State>> {
+        if self.checkpoint_path().is_file() {
+            return Ok(None);
+        }
+        let Some(pretrained) = Pretrained::of(self.context, &plan.config.model, &plan.graph)?
+        else {
+            return Ok(None);
+        };
+        let params = self.context.wait(self.store.params(self.run.id))?;
+        pretrained.check_same(&params)?;
+        for line in pretrained.log_lines() {
+            self.log.line(line);
+        }
+        Ok(Some(pretrained.fitted.state))
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        self.store.run_directory(self.run.id).join(checkpoint::LAST)
     }
 
     /// Trains, and then exports, evaluates and registers unless it was interrupted. Also answers
@@ -287,7 +320,7 @@ impl Worker<'_> {
             train: sources.train,
             validation: sources.validation,
             checkpoint_directory: self.store.run_directory(self.run.id),
-            initial_weights: None,
+            initial_weights: self.initial_weights(plan)?,
             available_memory: memory::available(),
             test_time_augmentation: plan.config.data.test_time_augmentation,
             resume: true,

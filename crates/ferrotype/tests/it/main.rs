@@ -11,4 +11,5 @@ mod interruption;
 mod invariants;
 mod project;
 mod serving;
+mod weights;
 mod whole_way;

@@ -206,8 +206,9 @@ fn too_little(graph: &Graph, report: &MatchReport) -> EngineError {
     let error = EngineError::new(
         EngineErrorKind::OtherWeights,
         format!(
-            "the weights are of another network: they have {} of the {} parameters of `{}`",
-            report.parameters, report.expected_parameters, graph.name
+            "the weights are of another network: they have {:.1} % of the parameters of `{}`",
+            100.0 * report.share(),
+            graph.name
         ),
     );
     match &report.nearest {

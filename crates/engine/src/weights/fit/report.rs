@@ -110,11 +110,7 @@ impl MatchReport {
 
     /// What did not match simply, a line each, with a few names of long lists.
     pub fn summary(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if !self.removed_prefixes.is_empty() {
-            let prefixes = self.removed_prefixes.concat();
-            lines.push(format!("the prefix `{prefixes}` of its names was left out"));
-        }
+        let mut lines: Vec<_> = self.describe_prefixes().into_iter().collect();
         if let Some(head) = self.new_head.first() {
             lines.push(describe_head(head));
         }
@@ -149,9 +145,14 @@ impl MatchReport {
         lines
     }
 
+    fn describe_prefixes(&self) -> Option<String> {
+        let prefixes = self.removed_prefixes.concat();
+        (!prefixes.is_empty()).then(|| format!("the prefix `{prefixes}` of its names was left out"))
+    }
+
     /// Every tensor that was not simply taken, a line each.
     pub fn details(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<_> = self.describe_prefixes().into_iter().collect();
         let shapes = [
             ("reshaped", &self.reshaped),
             ("resampled", &self.resampled),
