@@ -3,7 +3,7 @@
 use ferrotype_core::manifest::{Preprocessing, ResizeMode};
 
 use crate::RgbImage;
-use crate::decode::{DecodeError, DecodeLimits, Decoded, Decoder};
+use crate::decode::{DecodeError, DecodeLimits, Decoded, decode_for};
 use crate::resize::{Region, Resize};
 
 /// Preprocessing that cannot be done.
@@ -131,7 +131,7 @@ impl Transform {
     /// As [`crate::decode::decode`].
     pub fn decode(&self, bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
         let mut image = RgbImage::default();
-        let probe = Decoder::default().decode_for(self, bytes, limits, &mut image)?;
+        let probe = decode_for(self, bytes, limits, &mut image)?;
         Ok(Decoded { image, probe })
     }
 

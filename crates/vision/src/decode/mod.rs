@@ -139,7 +139,7 @@ impl Header {
 /// When the bytes are no image, a broken one, or one over the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
     let mut image = RgbImage::default();
-    let probe = Decoder::default().decode_into(bytes, limits, &mut image)?;
+    let probe = decode_into(bytes, limits, &mut image)?;
     Ok(Decoded { image, probe })
 }
 
@@ -152,102 +152,87 @@ pub fn probe(bytes: &[u8]) -> Result<Probe, DecodeError> {
     fenced(format, || Ok(open(format, bytes)?.header.probe(format)))
 }
 
-/// Decodes one file after another, with what a decoder can use again; one per thread.
-#[derive(Debug, Default)]
-pub struct Decoder {
-    #[cfg(feature = "turbojpeg")]
-    turbo: turbo::Turbo,
+/// Decodes a file over `image`, in the memory that it has; what it holds after an error is no
+/// image.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_into(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    image: &mut RgbImage,
+) -> Result<Probe, DecodeError> {
+    decode_at_least(None, bytes, limits, image)
 }
 
-impl Decoder {
-    /// Decodes a file over `image`, in the memory that it has; what it holds after an error is
-    /// no image.
-    ///
-    /// # Errors
-    /// As [`decode`].
-    pub fn decode_into(
-        &mut self,
-        bytes: &[u8],
-        limits: &DecodeLimits,
-        image: &mut RgbImage,
-    ) -> Result<Probe, DecodeError> {
-        self.decode_at_least(None, bytes, limits, image)
-    }
+/// As [`decode_into`], with as many pixels as `transform` needs: see [`Transform::decode`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_for(
+    transform: &Transform,
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    image: &mut RgbImage,
+) -> Result<Probe, DecodeError> {
+    let least = (transform.width(), transform.height());
+    decode_at_least(Some(least), bytes, limits, image)
+}
 
-    /// As [`Self::decode_into`], with as many pixels as `transform` needs: see
-    /// [`Transform::decode`].
-    ///
-    /// # Errors
-    /// As [`decode`].
-    pub fn decode_for(
-        &mut self,
-        transform: &Transform,
-        bytes: &[u8],
-        limits: &DecodeLimits,
-        image: &mut RgbImage,
-    ) -> Result<Probe, DecodeError> {
-        let least = (transform.width(), transform.height());
-        self.decode_at_least(Some(least), bytes, limits, image)
-    }
+/// Decodes a file to its own size, or to a smaller one that has `least` pixels each way.
+fn decode_at_least(
+    least: Option<(u32, u32)>,
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    image: &mut RgbImage,
+) -> Result<Probe, DecodeError> {
+    let format = sniff(bytes)?;
+    fenced(format, || {
+        let Opened { header, read } = open(format, bytes)?;
+        limits.check(format, header.width, header.height)?;
+        if !decode_by_turbo(format, &header, least, bytes, image) {
+            read(limits, &mut image.pixels)?;
+            (image.width, image.height) = (header.width, header.height);
+        }
+        if image.pixels.len() != image.row_bytes() * image.height as usize {
+            let detail = "its pixels do not fill its size";
+            return Err(DecodeError::corrupt(format, detail));
+        }
+        orientation::apply(image, header.orientation);
+        Ok(header.probe(format))
+    })
+}
 
-    /// Decodes a file to its own size, or to a smaller one that has `least` pixels each way.
-    fn decode_at_least(
-        &mut self,
-        least: Option<(u32, u32)>,
-        bytes: &[u8],
-        limits: &DecodeLimits,
-        image: &mut RgbImage,
-    ) -> Result<Probe, DecodeError> {
-        let format = sniff(bytes)?;
-        fenced(format, || {
-            let Opened { header, read } = open(format, bytes)?;
-            limits.check(format, header.width, header.height)?;
-            if !self.decode_by_turbo(format, &header, least, bytes, image) {
-                read(limits, &mut image.pixels)?;
-                (image.width, image.height) = (header.width, header.height);
-            }
-            if image.pixels.len() != image.row_bytes() * image.height as usize {
-                let detail = "its pixels do not fill its size";
-                return Err(DecodeError::corrupt(format, detail));
-            }
-            orientation::apply(image, header.orientation);
-            Ok(header.probe(format))
-        })
-    }
+/// Lets libjpeg-turbo decode what it decodes faster; answers whether it did. What it finds fault
+/// with is left to the other decoder, whose verdict holds in every build.
+#[cfg(feature = "turbojpeg")]
+fn decode_by_turbo(
+    format: Format,
+    header: &Header,
+    least: Option<(u32, u32)>,
+    bytes: &[u8],
+    image: &mut RgbImage,
+) -> bool {
+    let least = least.map(|(width, height)| {
+        if orientation::swaps_sides(header.orientation) {
+            (height, width)
+        } else {
+            (width, height)
+        }
+    });
+    format == Format::Jpeg && turbo::decode(header, least, bytes, image)
+}
 
-    /// Lets libjpeg-turbo decode what it decodes faster; answers whether it did. What it finds
-    /// fault with is left to the other decoder, whose verdict holds in every build.
-    #[cfg(feature = "turbojpeg")]
-    fn decode_by_turbo(
-        &mut self,
-        format: Format,
-        header: &Header,
-        least: Option<(u32, u32)>,
-        bytes: &[u8],
-        image: &mut RgbImage,
-    ) -> bool {
-        let least = least.map(|(width, height)| {
-            if orientation::swaps_sides(header.orientation) {
-                (height, width)
-            } else {
-                (width, height)
-            }
-        });
-        format == Format::Jpeg && self.turbo.decode(header, least, bytes, image)
-    }
-
-    /// Without libjpeg-turbo nothing is left to it.
-    #[cfg(not(feature = "turbojpeg"))]
-    fn decode_by_turbo(
-        &mut self,
-        _: Format,
-        _: &Header,
-        _: Option<(u32, u32)>,
-        _: &[u8],
-        _: &mut RgbImage,
-    ) -> bool {
-        false
-    }
+/// Without libjpeg-turbo nothing is left to it.
+#[cfg(not(feature = "turbojpeg"))]
+fn decode_by_turbo(
+    _: Format,
+    _: &Header,
+    _: Option<(u32, u32)>,
+    _: &[u8],
+    _: &mut RgbImage,
+) -> bool {
+    false
 }
 
 /// Runs a decoder so that a panic in it, which a hostile file may cause, is an error.

@@ -4,8 +4,6 @@
 //! Whatever it complains of, be it a warning, it leaves alone. So `zune-jpeg` decides in every
 //! build which files are refused, and why.
 
-use std::fmt;
-
 use turbojpeg::{Decompressor, Image, PixelFormat, ScalingFactor};
 
 use super::{Header, jpeg};
@@ -18,50 +16,36 @@ const SCALES: [ScalingFactor; 3] = [
     ScalingFactor::ONE_HALF,
 ];
 
-/// A decompressor, made when it is first needed.
-#[derive(Default)]
-pub(super) struct Turbo {
-    decompressor: Option<Decompressor>,
-}
-
-impl Turbo {
-    /// Decodes a file of this header over `image`, to at least `least` (width, height) pixels, or
-    /// to all of them. Answers whether it did; if not, `image` holds no image.
-    pub(super) fn decode(
-        &mut self,
-        header: &Header,
-        least: Option<(u32, u32)>,
-        bytes: &[u8],
-        image: &mut RgbImage,
-    ) -> bool {
-        // Four components are read as Pillow reads them only by the other decoder.
-        if !matches!(header.mode, "L" | "RGB") || !jpeg::has_end(bytes) {
-            return false;
-        }
-        let Some(decompressor) = self.decompressor() else {
-            return false;
-        };
-        let scale = scale(header, least);
-        let width = scale.scale(header.width as usize);
-        let height = scale.scale(header.height as usize);
-        image.set_size(width as u32, height as u32);
-        let target = Image {
-            pixels: image.pixels.as_mut_slice(),
-            width,
-            pitch: width * 3,
-            height,
-            format: PixelFormat::RGB,
-        };
-        decompressor.set_scaling_factor(scale).is_ok()
-            && decompressor.decompress(bytes, target).is_ok()
+/// Decodes a file of this header over `image`, to at least `least` (width, height) pixels, or to all
+/// of them. Answers whether it did; if not, `image` holds no image.
+///
+/// Each image has a decompressor of its own, which costs microseconds: one that is used again keeps
+/// its tables, and a damaged file without any would be decoded by those of the file before.
+pub(super) fn decode(
+    header: &Header,
+    least: Option<(u32, u32)>,
+    bytes: &[u8],
+    image: &mut RgbImage,
+) -> bool {
+    // Four components are read as Pillow reads them only by the other decoder.
+    if !matches!(header.mode, "L" | "RGB") || !jpeg::has_end(bytes) {
+        return false;
     }
-
-    fn decompressor(&mut self) -> Option<&mut Decompressor> {
-        if self.decompressor.is_none() {
-            self.decompressor = Decompressor::new().ok();
-        }
-        self.decompressor.as_mut()
-    }
+    let Ok(mut decompressor) = Decompressor::new() else {
+        return false;
+    };
+    let scale = scale(header, least);
+    let width = scale.scale(header.width as usize);
+    let height = scale.scale(header.height as usize);
+    image.set_size(width as u32, height as u32);
+    let target = Image {
+        pixels: image.pixels.as_mut_slice(),
+        width,
+        pitch: width * 3,
+        height,
+        format: PixelFormat::RGB,
+    };
+    decompressor.set_scaling_factor(scale).is_ok() && decompressor.decompress(bytes, target).is_ok()
 }
 
 /// The smallest share of the size that has at least `least` pixels each way.
@@ -77,10 +61,4 @@ fn scale(header: &Header, least: Option<(u32, u32)>) -> ScalingFactor {
         .into_iter()
         .find(is_enough)
         .unwrap_or(ScalingFactor::ONE)
-}
-
-impl fmt::Debug for Turbo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turbo").finish_non_exhaustive()
-    }
 }

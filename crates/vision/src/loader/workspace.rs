@@ -1,17 +1,16 @@
 //! What a thread uses again from image to image.
 
 use crate::RgbImage;
-use crate::decode::{DecodeError, DecodeLimits, Decoder, Probe};
+use crate::decode::{DecodeError, DecodeLimits, Probe, decode_for};
 use crate::resize::Resize;
 use crate::transform::Transform;
 
-/// Memory and decoders that a thread uses again for its next image. A full-size picture takes
+/// Memory that a thread uses again for its next image. A full-size picture takes
 /// megabytes, and to get them from the system anew each time costs a tenth of its decoding.
 #[derive(Debug, Default)]
 pub struct Workspace {
     /// For a file's bytes. A source takes it while it reads and puts it back.
     pub file: Vec<u8>,
-    decoder: Decoder,
     resize: Resize,
     decoded: RgbImage,
 }
@@ -28,9 +27,8 @@ impl Workspace {
         transform: &Transform,
         image: &mut RgbImage,
     ) -> Result<Probe, DecodeError> {
-        let decoded = &mut self.decoded;
-        let probe = self.decoder.decode_for(transform, bytes, limits, decoded)?;
-        transform.resize_into(decoded, &mut self.resize, image);
+        let probe = decode_for(transform, bytes, limits, &mut self.decoded)?;
+        transform.resize_into(&self.decoded, &mut self.resize, image);
         Ok(probe)
     }
 

@@ -1,10 +1,10 @@
 //! Files made to break a decoder: cut short at every byte, changed at every byte, huge, or lying.
 
-use ferrotype_vision::decode::{DecodeErrorKind, DecodeLimits, Decoder, decode, probe};
+use ferrotype_vision::decode::{DecodeErrorKind, DecodeLimits, decode, decode_into, probe};
 use ferrotype_vision::synth::{Drift, paint};
 use ferrotype_vision::{RgbImage, encode};
 
-use crate::golden;
+use crate::{difference, golden};
 
 fn kind_of(bytes: &[u8]) -> DecodeErrorKind {
     decode(bytes, &DecodeLimits::default()).unwrap_err().kind
@@ -138,7 +138,6 @@ fn nothing_of_an_image_before_shows_through_in_reused_memory() {
     let limits = DecodeLimits {
         max_pixels: 1 << 20,
     };
-    let mut decoder = Decoder::default();
     for file in std::fs::read_dir(golden("decode")).unwrap() {
         let path = file.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
@@ -149,7 +148,7 @@ fn nothing_of_an_image_before_shows_through_in_reused_memory() {
                 continue;
             };
             let mut image = RgbImage::filled(100, 100, [0xA5; 3]);
-            let probe = decoder.decode_into(&changed, &limits, &mut image).unwrap();
+            let probe = decode_into(&changed, &limits, &mut image).unwrap();
             assert_eq!(image, expected.image, "{path:?}, byte {at}");
             assert_eq!(probe, expected.probe, "{path:?}, byte {at}");
         }
@@ -173,10 +172,12 @@ fn stray_bytes_between_jpeg_headers_are_passed_over() {
     stray.extend_from_slice(&[0x12; 40]);
     stray.extend_from_slice(&jpeg[first_segment..]);
     let limits = DecodeLimits::default();
-    assert_eq!(
-        decode(&stray, &limits).unwrap().image,
-        decode(&jpeg, &limits).unwrap().image
-    );
+    let strayed = decode(&stray, &limits).unwrap().image;
+    let clean = decode(&jpeg, &limits).unwrap().image;
+    // With libjpeg-turbo it decodes only the clean one; the two differ by rounding.
+    let (_, largest) = difference(&strayed.pixels, &clean.pixels);
+    let most = if cfg!(feature = "turbojpeg") { 6 } else { 0 };
+    assert!(largest <= most, "largest difference {largest}");
 }
 
 #[test]
