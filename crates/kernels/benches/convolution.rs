@@ -72,7 +72,9 @@ fn measure(name: &str, shape: &Convolution) {
     let operations = 2.0 * (pixels * weight_len) as f64;
     let forward = best(|| convolution::forward(shape, &input, &weight, None, &mut output));
     let by_input = best(|| convolution::backward_input(shape, &weight, &output, &mut gradient));
-    let by_weight = best(|| drop(convolution::backward_weight(shape, &input, &output)));
+    let mut weight_gradient = numbers(weight_len);
+    let by_weight =
+        best(|| convolution::backward_weight(shape, &input, &output, &mut weight_gradient));
     let speed = |time: Duration| {
         format!(
             "{:>4.0} ({:>6.2})",

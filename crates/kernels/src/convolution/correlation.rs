@@ -152,7 +152,7 @@ impl Correlation {
     pub(super) fn run(
         &self,
         input: &[f32],
-        weights: &Panels,
+        weights: &Panels<'_>,
         bias: Option<&[f32]>,
         output: &mut [f32],
     ) {
@@ -258,7 +258,7 @@ fn continues(last: &Run, next: &Run) -> bool {
 struct Task<'a> {
     shape: &'a Correlation,
     input: &'a [f32],
-    weights: &'a Panels,
+    weights: &'a Panels<'a>,
     bias: Option<&'a [f32]>,
     output: SharedOutput,
 }

@@ -7,7 +7,7 @@
 use super::Convolution;
 use super::correlation::Correlation;
 use super::depthwise;
-use super::packing::Panels;
+use super::packing::with_panels_of_inputs;
 
 /// The pixels of the input along an axis that the same taps lead to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +74,9 @@ fn correlate_class(
         let weight = depthwise::by_tap(weight, shape.taps(), &taps);
         return depthwise::run(&correlation, gradient, &weight, None, target);
     }
-    let panels = Panels::of_inputs(shape, weight, &taps);
-    correlation.run(gradient, &panels, None, target);
+    with_panels_of_inputs(shape, weight, &taps, |panels| {
+        correlation.run(gradient, panels, None, target);
+    });
 }
 
 /// The classes of input positions along an axis.

@@ -15,9 +15,7 @@ mod weight_gradient;
 mod winograd;
 
 use self::correlation::Correlation;
-use self::packing::Panels;
-use self::weight_gradient::weight_gradient;
-use crate::activation::column_sums;
+use self::packing::{Size, with_panels_of_outputs};
 
 /// Shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +40,6 @@ pub struct Convolution {
     pub dilation: [usize; 2],
     /// Groups of channels that do not see each other.
     pub groups: usize,
-}
-
-/// Gradients of a convolution's weight and bias.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightGradients {
-    /// In the weight's layout.
-    pub weight: Vec<f32>,
-    /// `[out_channels]`
-    pub bias: Vec<f32>,
 }
 
 impl Convolution {
@@ -104,6 +93,15 @@ impl Convolution {
         );
     }
 
+    /// Size of the weights in panels of outputs.
+    fn panels_of_outputs(&self) -> Size {
+        Size {
+            groups: self.groups,
+            channels: self.group_outputs(),
+            inner_len: self.patch_len(),
+        }
+    }
+
     /// The convolution as a correlation.
     fn correlation(&self) -> Correlation {
         Correlation {
@@ -142,11 +140,13 @@ pub fn forward(
         let weight = depthwise::by_tap(weight, shape.taps(), &taps);
         return depthwise::run(&shape.correlation(), input, &weight, bias, output);
     }
-    let panels = Panels::of_outputs(shape, weight);
-    shape.correlation().run(input, &panels, bias, output);
+    with_panels_of_outputs(shape, weight, |panels| {
+        shape.correlation().run(input, panels, bias, output);
+    });
 }
 
-/// The gradient by the weight and the bias, given that by the output.
+/// `weight_gradient ← gradient by the weight`, given that by the output. The gradient by the bias
+/// is the output gradient's [`crate::activation::column_sums`].
 ///
 /// # Panics
 /// The lengths do not fit the shape.
@@ -154,19 +154,13 @@ pub fn backward_weight(
     shape: &Convolution,
     input: &[f32],
     output_gradient: &[f32],
-) -> WeightGradients {
-    let mut weight = vec![0.0; shape.out_channels * shape.patch_len()];
-    shape.assert_lengths(input.len(), weight.len(), output_gradient.len());
+    weight_gradient: &mut [f32],
+) {
+    shape.assert_lengths(input.len(), weight_gradient.len(), output_gradient.len());
     if shape.is_depthwise() {
-        depthwise::backward_weight(shape, input, output_gradient, &mut weight);
+        depthwise::backward_weight(shape, input, output_gradient, weight_gradient);
     } else {
-        for panels in weight_gradient(&shape.correlation(), input, output_gradient) {
-            panels.add_to_outputs(shape, &mut weight);
-        }
-    }
-    WeightGradients {
-        weight,
-        bias: column_sums(output_gradient, shape.out_channels),
+        weight_gradient::run(shape, input, output_gradient, weight_gradient);
     }
 }
 

@@ -10,27 +10,27 @@ use crate::scratch::with_scratch;
 /// different outputs often lie on the same lines of the first-level cache.
 const CHANNELS_AT_ONCE: usize = 16;
 
-/// Weights in panels of [`PANEL`] channels, `[groups][panels][inner][PANEL]`; a last panel with
-/// fewer channels is filled up with zeros.
-#[derive(Debug)]
-pub(super) struct Panels {
-    values: Vec<f32>,
-    inner_len: usize,
-    panels_in_group: usize,
+/// Weights in panels of [`PANEL`] channels, `[groups][panels][inner][PANEL]`; what a last panel
+/// with fewer channels has behind them is never used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panels<'a> {
+    values: &'a [f32],
+    size: Size,
 }
 
-impl Panels {
-    pub(super) fn zeros(groups: usize, outputs: usize, inner_len: usize) -> Self {
-        let panels_in_group = outputs.div_ceil(PANEL);
-        Self {
-            values: vec![0.0; groups * panels_in_group * inner_len * PANEL],
-            inner_len,
-            panels_in_group,
-        }
-    }
+/// Size of panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) groups: usize,
+    /// Channels of a group that lie in panels.
+    pub(super) channels: usize,
+    /// Rows of a panel.
+    pub(super) inner_len: usize,
+}
 
+impl Size {
     pub(super) fn panels_in_group(&self) -> usize {
-        self.panels_in_group
+        self.channels.div_ceil(PANEL)
     }
 
     /// Numbers in one panel.
@@ -38,51 +38,71 @@ impl Panels {
         self.inner_len * PANEL
     }
 
+    /// Numbers in all panels.
+    pub(super) fn len(&self) -> usize {
+        self.groups * self.panels_in_group() * self.panel_len()
+    }
+
+    /// Calls `work` for each panel with the number of its first channel, counted over all groups,
+    /// and how many it has.
+    fn for_each_panel(&self, values: &mut [f32], work: impl Fn(&mut [f32], usize, usize) + Sync) {
+        values
+            .par_chunks_mut(self.panel_len().max(1))
+            .enumerate()
+            .for_each(|(index, panel)| {
+                let within = (index % self.panels_in_group()) * PANEL;
+                let first = (index / self.panels_in_group()) * self.channels + within;
+                work(panel, first, (self.channels - within).min(PANEL));
+            });
+    }
+}
+
+impl<'a> Panels<'a> {
+    pub(super) fn panels_in_group(&self) -> usize {
+        self.size.panels_in_group()
+    }
+
     /// `[inner][PANEL]`
-    pub(super) fn panel(&self, group: usize, panel: usize) -> &[f32] {
-        let len = self.panel_len();
-        &self.values[(group * self.panels_in_group + panel) * len..][..len]
+    pub(super) fn panel(&self, group: usize, panel: usize) -> &'a [f32] {
+        let len = self.size.panel_len();
+        &self.values[(group * self.panels_in_group() + panel) * len..][..len]
     }
+}
 
-    pub(super) fn values_mut(&mut self) -> &mut [f32] {
-        &mut self.values
-    }
-
-    /// For the forward pass: panels of outputs; a panel's rows are ordered by kernel row, kernel
-    /// column, input channel.
-    pub(super) fn of_outputs(shape: &Convolution, weight: &[f32]) -> Self {
-        let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-        let mut panels = Self::zeros(shape.groups, outputs, taps * inputs);
-        panels.fill(outputs, |panel, first, count| {
-            for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
-                let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
-                with_scratch(PANEL * block_len, |block| {
-                    for (output, block) in block.chunks_exact_mut(block_len).take(count).enumerate()
-                    {
-                        let source = ((first + output) * inputs + start) * taps;
-                        block.copy_from_slice(&weight[source..source + block_len]);
-                    }
-                    for at in 0..block_len {
-                        let (input, tap) = (start + at / taps, at % taps);
-                        let row = &mut panel[(tap * inputs + input) * PANEL..][..count];
-                        for (target, source) in
-                            row.iter_mut().zip(block[at..].iter().step_by(block_len))
-                        {
-                            *target = *source;
-                        }
-                    }
-                });
-            }
+/// Calls `work` with the panels of a forward pass: panels of outputs, whose rows are ordered by
+/// kernel row, kernel column, input channel.
+pub(super) fn with_panels_of_outputs<R>(
+    shape: &Convolution,
+    weight: &[f32],
+    work: impl FnOnce(&Panels<'_>) -> R,
+) -> R {
+    let (inputs, taps) = (shape.group_inputs(), shape.taps());
+    let size = shape.panels_of_outputs();
+    with_scratch(size.len(), |values| {
+        size.for_each_panel(values, |panel, first, count| {
+            let weight = &weight[first * inputs * taps..][..count * inputs * taps];
+            pack_panel(weight, inputs, taps, panel);
         });
-        panels
-    }
+        work(&Panels { values, size })
+    })
+}
 
-    /// For the gradient by the input: panels of inputs; a panel's rows are ordered by `taps`
-    /// (positions in the kernel's `[height, width]`), output channel.
-    pub(super) fn of_inputs(shape: &Convolution, weight: &[f32], taps: &[usize]) -> Self {
-        let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
-        let mut panels = Self::zeros(shape.groups, inputs, taps.len() * outputs);
-        panels.fill(inputs, |panel, first, count| {
+/// Calls `work` with the panels of a gradient by the input: panels of inputs, whose rows are
+/// ordered by `taps` (positions in the kernel's `[height, width]`), output channel.
+pub(super) fn with_panels_of_inputs<R>(
+    shape: &Convolution,
+    weight: &[f32],
+    taps: &[usize],
+    work: impl FnOnce(&Panels<'_>) -> R,
+) -> R {
+    let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
+    let size = Size {
+        groups: shape.groups,
+        channels: inputs,
+        inner_len: taps.len() * outputs,
+    };
+    with_scratch(size.len(), |values| {
+        size.for_each_panel(values, |panel, first, count| {
             let (group, first) = (first / inputs, first % inputs);
             for output in 0..outputs {
                 let start = ((group * outputs + output) * inputs + first) * shape.taps();
@@ -95,55 +115,69 @@ impl Panels {
                 }
             }
         });
-        panels
-    }
-
-    /// Adds the panels of [`Panels::of_outputs`] to PyTorch's `[outputs, inputs, height, width]`.
-    pub(super) fn add_to_outputs(&self, shape: &Convolution, weight: &mut [f32]) {
-        let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-        let in_group = weight.par_chunks_mut((outputs * inputs * taps).max(1));
-        in_group.enumerate().for_each(|(group, weight)| {
-            let of_panel = weight.par_chunks_mut(PANEL * inputs * taps);
-            of_panel.enumerate().for_each(|(index, weight)| {
-                add_panel(self.panel(group, index), inputs, taps, weight);
-            });
-        });
-    }
-
-    /// Calls `work` for each panel with the number of its first channel, counted over all groups
-    /// of `channels`, and how many it has.
-    fn fill(&mut self, channels: usize, work: impl Fn(&mut [f32], usize, usize) + Sync) {
-        let (len, in_group) = (self.panel_len(), self.panels_in_group);
-        self.values
-            .par_chunks_mut(len.max(1))
-            .enumerate()
-            .for_each(|(index, panel)| {
-                let within = (index % in_group) * PANEL;
-                let first = (index / in_group) * channels + within;
-                work(panel, first, (channels - within).min(PANEL));
-            });
-    }
+        work(&Panels { values, size })
+    })
 }
 
-/// Adds a panel (`[taps, inputs][PANEL]`) to the weights of its outputs (`[outputs, inputs, taps]`).
-fn add_panel(panel: &[f32], inputs: usize, taps: usize, weight: &mut [f32]) {
+/// Writes the sum of several gradients in panels of outputs to `weight`
+/// (`[outputs, inputs, height, width]`).
+pub(super) fn unpack_sum(shape: &Convolution, pieces: &mut [f32], weight: &mut [f32]) {
+    let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
+    let size = shape.panels_of_outputs();
+    let (total, others) = pieces.split_at_mut(size.len());
+    for other in others.chunks_exact(size.len()) {
+        crate::activation::add(total, other);
+    }
+    let panels = Panels {
+        values: total,
+        size,
+    };
+    let in_group = weight.par_chunks_mut((outputs * inputs * taps).max(1));
+    in_group.enumerate().for_each(|(group, weight)| {
+        let of_panel = weight.par_chunks_mut(PANEL * inputs * taps);
+        of_panel.enumerate().for_each(|(index, weight)| {
+            unpack_panel(panels.panel(group, index), inputs, taps, weight);
+        });
+    });
+}
+
+/// From the weights of a panel's outputs (`[outputs, inputs, taps]`) to `[taps, inputs][PANEL]`.
+fn pack_panel(weight: &[f32], inputs: usize, taps: usize, panel: &mut [f32]) {
     let outputs = weight.len() / (inputs * taps);
     for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
         let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
-        with_scratch(PANEL * block_len, |block| {
+        with_scratch(outputs * block_len, |block| {
+            for (output, block) in block.chunks_exact_mut(block_len).enumerate() {
+                let source = &weight[(output * inputs + start) * taps..];
+                block.copy_from_slice(&source[..block_len]);
+            }
             for at in 0..block_len {
                 let (input, tap) = (start + at / taps, at % taps);
-                let row = &panel[(tap * inputs + input) * PANEL..][..PANEL];
+                let row = &mut panel[(tap * inputs + input) * PANEL..][..outputs];
+                for (target, source) in row.iter_mut().zip(block[at..].iter().step_by(block_len)) {
+                    *target = *source;
+                }
+            }
+        });
+    }
+}
+
+/// The reverse of [`pack_panel`].
+fn unpack_panel(panel: &[f32], inputs: usize, taps: usize, weight: &mut [f32]) {
+    let outputs = weight.len() / (inputs * taps);
+    for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
+        let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
+        with_scratch(outputs * block_len, |block| {
+            for at in 0..block_len {
+                let (input, tap) = (start + at / taps, at % taps);
+                let row = &panel[(tap * inputs + input) * PANEL..][..outputs];
                 for (target, source) in block[at..].iter_mut().step_by(block_len).zip(row) {
                     *target = *source;
                 }
             }
-            for (output, block) in block.chunks_exact(block_len).take(outputs).enumerate() {
-                let target = &mut weight[(output * inputs + start) * taps..][..block_len];
-                target
-                    .iter_mut()
-                    .zip(block)
-                    .for_each(|(sum, value)| *sum += value);
+            for (output, block) in block.chunks_exact(block_len).enumerate() {
+                let target = &mut weight[(output * inputs + start) * taps..];
+                target[..block_len].copy_from_slice(block);
             }
         });
     }

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::Convolution;
 use super::correlation::{Correlation, Source};
-use super::packing::Panels;
+use super::packing::{Size, unpack_sum};
 use super::tile::{OuterProducts, PANEL, Span, add_outer_products};
 use super::winograd;
+use crate::scratch::with_scratch;
 
 /// Pixels that are worked on at a time: enough for sums to stay in registers, few enough for
 /// what is read to stay in the first-level cache.
@@ -22,75 +24,87 @@ const MOST_PIECES: usize = 8;
 /// Numbers in all those sums together.
 const MOST_PARTIAL_NUMBERS: usize = 4 * 1024 * 1024;
 
-/// The gradient by the weights in panels as [`Panels::of_outputs`] has them, given that by the
-/// outputs of `shape`, whose points are all pixels of the output.
-pub(super) fn weight_gradient(shape: &Correlation, input: &[f32], gradient: &[f32]) -> Vec<Panels> {
-    if winograd::pays(shape) {
-        return vec![winograd::weight_gradient(shape, input, gradient)];
-    }
+/// `weight ← gradient by the weights`, given that by the outputs.
+pub(super) fn run(shape: &Convolution, input: &[f32], gradient: &[f32], weight: &mut [f32]) {
+    let correlation = shape.correlation();
+    let size = shape.panels_of_outputs();
     let task = Task {
-        shape,
+        shape: &correlation,
         input,
         gradient,
+        size,
     };
-    if shape.is_mostly_edge() {
-        return vec![task.by_tap()];
-    }
-    let bands = shape.bands();
-    let pixels = shape.images * shape.grid[0] * shape.grid[1];
-    let numbers = shape.out_channels * shape.inner_len();
-    let pieces = (pixels / PIXELS_IN_PIECE)
-        .min(MOST_PARTIAL_NUMBERS / numbers.max(1))
-        .clamp(1, MOST_PIECES)
-        .min(bands.len().max(1));
-    if pieces < 4 {
-        return vec![task.by_panel(&bands)];
-    }
-    (0..pieces)
-        .into_par_iter()
-        .map(|piece| {
-            let part = bands.len() * piece / pieces..bands.len() * (piece + 1) / pieces;
-            task.of_bands(&bands[part])
-        })
-        .collect()
+    let is_by_winograd = winograd::pays(&correlation);
+    let bands = correlation.bands();
+    let pieces = match is_by_winograd || correlation.is_mostly_edge() {
+        true => 1,
+        false => task.pieces(bands.len()),
+    };
+    with_scratch(pieces * size.len(), |panels| {
+        if is_by_winograd {
+            winograd::weight_gradient(&correlation, input, gradient, panels);
+        } else if correlation.is_mostly_edge() {
+            task.by_tap(panels);
+        } else if pieces == 1 {
+            task.by_panel(&bands, panels);
+        } else {
+            task.by_piece(&bands, panels);
+        }
+        unpack_sum(shape, panels, weight);
+    });
 }
 
 struct Task<'a> {
     shape: &'a Correlation,
     input: &'a [f32],
     gradient: &'a [f32],
+    size: Size,
 }
 
 impl Task<'_> {
-    fn zeros(&self) -> Panels {
+    /// Sums of their own that it pays to make: 1, or 4 and more.
+    fn pieces(&self, bands: usize) -> usize {
         let shape = self.shape;
-        Panels::zeros(shape.groups, shape.group_outputs(), shape.inner_len())
+        let pixels = shape.images * shape.grid[0] * shape.grid[1];
+        let pieces = (pixels / PIXELS_IN_PIECE)
+            .min(MOST_PARTIAL_NUMBERS / self.size.len().max(1))
+            .min(MOST_PIECES)
+            .min(bands);
+        if pieces < 4 { 1 } else { pieces }
     }
 
-    /// All panels, over the pixels of `bands`.
-    fn of_bands(&self, bands: &[(usize, Range<usize>)]) -> Panels {
-        let mut panels = self.zeros();
-        let len = panels.panel_len();
-        for (image, rows) in bands {
-            self.shape
-                .with_band(self.input, *image, rows.clone(), |source, start| {
-                    for spans in self.spans(*image, rows.clone(), source, start) {
-                        let targets = panels.values_mut().chunks_exact_mut(len);
-                        for (index, target) in targets.enumerate() {
-                            self.panel(index, source, &spans, target);
-                        }
-                    }
-                });
-        }
+    /// All panels, each piece over its part of the bands.
+    fn by_piece(&self, bands: &[(usize, Range<usize>)], panels: &mut [f32]) {
+        let pieces = panels.len() / self.size.len();
         panels
+            .par_chunks_exact_mut(self.size.len())
+            .enumerate()
+            .for_each(|(piece, panels)| {
+                panels.fill(0.0);
+                let part = bands.len() * piece / pieces..bands.len() * (piece + 1) / pieces;
+                for (image, rows) in &bands[part] {
+                    self.add_band(*image, rows.clone(), panels);
+                }
+            });
+    }
+
+    fn add_band(&self, image: usize, rows: Range<usize>, panels: &mut [f32]) {
+        self.shape
+            .with_band(self.input, image, rows.clone(), |source, start| {
+                for spans in self.spans(image, rows, source, start) {
+                    let targets = panels.chunks_exact_mut(self.size.panel_len());
+                    for (index, target) in targets.enumerate() {
+                        self.panel(index, source, &spans, target);
+                    }
+                }
+            });
     }
 
     /// Each panel over all pixels: no sum is added to another.
-    fn by_panel(&self, bands: &[(usize, Range<usize>)]) -> Panels {
-        let mut panels = self.zeros();
-        let len = panels.panel_len();
-        let targets = panels.values_mut().par_chunks_mut(len).enumerate();
+    fn by_panel(&self, bands: &[(usize, Range<usize>)], panels: &mut [f32]) {
+        let targets = panels.par_chunks_mut(self.size.panel_len()).enumerate();
         targets.for_each(|(index, target)| {
+            target.fill(0.0);
             for (image, rows) in bands {
                 self.shape
                     .with_band(self.input, *image, rows.clone(), |source, start| {
@@ -100,7 +114,6 @@ impl Task<'_> {
                     });
             }
         });
-        panels
     }
 
     /// The pixels of a band, a few at a time.
@@ -176,12 +189,13 @@ impl Task<'_> {
     }
 
     /// Tap by tap and panel by panel, over the same point of all images at a time.
-    fn by_tap(&self) -> Panels {
-        let mut panels = self.zeros();
+    fn by_tap(&self, panels: &mut [f32]) {
         let (taps, tap_len) = (self.shape.taps(), self.shape.group_inputs() * PANEL);
-        let targets = panels.values_mut().par_chunks_mut(tap_len).enumerate();
-        targets.for_each(|(item, target)| self.tap(item / taps, item % taps, target));
-        panels
+        let targets = panels.par_chunks_mut(tap_len).enumerate();
+        targets.for_each(|(item, target)| {
+            target.fill(0.0);
+            self.tap(item / taps, item % taps, target);
+        });
     }
 
     fn tap(&self, panel: usize, tap: usize, target: &mut [f32]) {

@@ -177,7 +177,7 @@ fn position_len(rows: usize, row_len: usize) -> usize {
 pub(super) fn run(
     shape: &Correlation,
     input: &[f32],
-    weights: &Panels,
+    weights: &Panels<'_>,
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) {
@@ -318,15 +318,19 @@ impl Forward<'_> {
     }
 }
 
-/// The gradient by the weights, in panels as [`Panels::of_outputs`] has them.
-pub(super) fn weight_gradient(shape: &Correlation, input: &[f32], gradient: &[f32]) -> Panels {
+/// `panels ← gradient by the weights`, in panels of outputs.
+pub(super) fn weight_gradient(
+    shape: &Correlation,
+    input: &[f32],
+    gradient: &[f32],
+    panels: &mut [f32],
+) {
     let task = WeightGradient {
         tiles: Tiles::of(shape),
         input,
         gradient,
     };
     let numbers = POSITIONS * task.position_stride();
-    let mut result = Panels::zeros(1, shape.out_channels, shape.inner_len());
     if PIECES * numbers <= MOST_PARTIAL_NUMBERS {
         with_scratch(PIECES * numbers, |partial| {
             task.by_piece(partial);
@@ -334,15 +338,14 @@ pub(super) fn weight_gradient(shape: &Correlation, input: &[f32], gradient: &[f3
             for other in others.chunks_exact(numbers) {
                 crate::activation::add(total, other);
             }
-            task.transform_back(total, &mut result);
+            task.transform_back(total, panels);
         });
     } else {
         with_scratch(numbers, |sums| {
             task.by_position(sums);
-            task.transform_back(sums, &mut result);
+            task.transform_back(sums, panels);
         });
     }
-    result
 }
 
 struct WeightGradient<'a> {
@@ -472,13 +475,12 @@ impl WeightGradient<'_> {
         }
     }
 
-    fn transform_back(&self, sums: &[f32], result: &mut Panels) {
-        let inputs = self.tiles.shape.in_channels;
+    fn transform_back(&self, sums: &[f32], panels: &mut [f32]) {
+        let shape = self.tiles.shape;
+        let inputs = shape.in_channels;
         let stride = self.position_stride();
-        let len = result.panel_len();
-        result
-            .values_mut()
-            .par_chunks_exact_mut(len)
+        panels
+            .par_chunks_exact_mut(shape.inner_len() * PANEL)
             .enumerate()
             .for_each(|(panel, target)| {
                 let first = panel * inputs * PANEL;

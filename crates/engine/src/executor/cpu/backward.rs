@@ -204,10 +204,13 @@ fn by_weight(
             gradients.set(first + 1, activation::column_sums(gradient, shape.outputs));
         }
     } else if let Some(shape) = shapes::convolution(layer, context.batch()) {
-        let by_both = convolution::backward_weight(&shape, input, gradient);
-        gradients.set(first, by_both.weight);
+        let target = gradients.buffer(first, context.tensors_of(index)[0].len());
+        convolution::backward_weight(&shape, input, gradient, target);
         if has_bias {
-            gradients.set(first + 1, by_both.bias);
+            gradients.set(
+                first + 1,
+                activation::column_sums(gradient, shape.out_channels),
+            );
         }
     }
 }
