@@ -10,8 +10,14 @@ use super::tile::{PANEL, Products, Run, SharedOutput, correlate};
 use super::winograd;
 use crate::scratch::with_scratch;
 
-/// Output pixels that are worked on at a time.
-const PIXELS_AT_ONCE: usize = 384;
+/// Output pixels that are worked on at a time, at most.
+const MOST_PIXELS_AT_ONCE: usize = 384;
+
+/// Output pixels that are worked on at a time, at least.
+const LEAST_PIXELS_AT_ONCE: usize = 24;
+
+/// Pieces that the work should have, so that threads end at about the same time.
+const PIECES: usize = 16;
 
 /// Numbers of padded input that are worked on at a time; they stay in the second-level cache.
 const PADDED_NUMBERS: usize = 96 * 1024;
@@ -72,6 +78,23 @@ impl Correlation {
 
     pub(super) fn image_len(&self) -> usize {
         self.input[0] * self.input[1] * self.in_channels
+    }
+
+    /// The same with all images as one tall image, if windows are single pixels: then nothing
+    /// lies at an edge, and pieces of the work need not end with an image.
+    pub(super) fn with_images_joined(self) -> Self {
+        let is_pointwise = self.kernel == [1, 1] && self.stride == [1, 1] && self.origin == [0, 0];
+        if !is_pointwise || self.grid != self.input || self.spread != self.input {
+            return self;
+        }
+        let tall = [self.images * self.input[0], self.input[1]];
+        Self {
+            images: 1,
+            input: tall,
+            grid: tall,
+            spread: tall,
+            ..self
+        }
     }
 
     fn grid_points(&self) -> usize {
@@ -180,7 +203,9 @@ impl Correlation {
     pub(super) fn bands(&self) -> Vec<(usize, Range<usize>)> {
         let padded_row = (self.grid[1] * self.stride[1] + self.kernel[1]) * self.in_channels;
         let rows_in_cache = PADDED_NUMBERS / (padded_row * self.stride[0]).max(1);
-        let rows = PIXELS_AT_ONCE.div_ceil(self.grid[1]).min(rows_in_cache);
+        let pixels = (self.images * self.grid_points() / PIECES)
+            .clamp(LEAST_PIXELS_AT_ONCE, MOST_PIXELS_AT_ONCE);
+        let rows = pixels.div_ceil(self.grid[1]).min(rows_in_cache);
         let bands = self.grid[0].div_ceil(rows.clamp(1, self.grid[0]));
         (0..self.images)
             .flat_map(|image| {

@@ -69,7 +69,8 @@ fn correlate_class(
         spread: shape.input,
         first: [row.first, column.first],
         step: [row.step, column.step],
-    };
+    }
+    .with_images_joined();
     if shape.is_depthwise() {
         let weight = depthwise::by_tap(weight, shape.taps(), &taps);
         return depthwise::run(&correlation, gradient, &weight, None, target);

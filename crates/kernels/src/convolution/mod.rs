@@ -119,6 +119,7 @@ impl Convolution {
             first: [0, 0],
             step: [1, 1],
         }
+        .with_images_joined()
     }
 }
 

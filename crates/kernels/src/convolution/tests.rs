@@ -44,7 +44,7 @@ const PLAIN: Case = Case {
     groups: 1,
 };
 
-const CASES: [Case; 19] = [
+const CASES: [Case; 20] = [
     PLAIN,
     Case {
         channels: [3, 16],
@@ -136,6 +136,14 @@ const CASES: [Case; 19] = [
         stride: [2, 2],
         kernel: [5, 5],
         padding: [2, 2],
+        ..PLAIN
+    },
+    Case {
+        batch: 3,
+        input: [5, 5],
+        kernel: [1, 1],
+        padding: [0, 0],
+        channels: [130, 40],
         ..PLAIN
     },
     // Enough tiles for Winograd's transforms, with sums over pieces and over positions.

@@ -15,6 +15,9 @@ use crate::scratch::with_scratch;
 /// what is read to stay in the first-level cache.
 const PIXELS_AT_ONCE: usize = 256;
 
+/// Rows of a panel that one thread sums at a time.
+const ROWS_AT_ONCE: usize = 96;
+
 /// Pixels that pay for a sum of their own, which is added to the others' in the end.
 const PIXELS_IN_PIECE: usize = 1024;
 
@@ -94,25 +97,33 @@ impl Task<'_> {
                 for spans in self.spans(image, rows, source, start) {
                     let targets = panels.chunks_exact_mut(self.size.panel_len());
                     for (index, target) in targets.enumerate() {
-                        self.panel(index, source, &spans, target);
+                        self.panel(index, 0, source, &spans, target);
                     }
                 }
             });
     }
 
-    /// Each panel over all pixels: no sum is added to another.
+    /// Each panel over all pixels, a part of its rows at a time where nothing needs padding: no
+    /// sum is added to another.
     fn by_panel(&self, bands: &[(usize, Range<usize>)], panels: &mut [f32]) {
-        let targets = panels.par_chunks_mut(self.size.panel_len()).enumerate();
-        targets.for_each(|(index, target)| {
-            target.fill(0.0);
-            for (image, rows) in bands {
-                self.shape
-                    .with_band(self.input, *image, rows.clone(), |source, start| {
-                        for spans in self.spans(*image, rows.clone(), source, start) {
-                            self.panel(index, source, &spans, target);
-                        }
-                    });
-            }
+        let rows_at_once = match self.shape.is_inside() && self.shape.taps() == 1 {
+            true => ROWS_AT_ONCE.min(self.size.inner_len),
+            false => self.size.inner_len,
+        };
+        let of_panel = panels.par_chunks_mut(self.size.panel_len()).enumerate();
+        of_panel.for_each(|(index, panel)| {
+            let parts = panel.par_chunks_mut(rows_at_once * PANEL).enumerate();
+            parts.for_each(|(part, target)| {
+                target.fill(0.0);
+                for (image, rows) in bands {
+                    self.shape
+                        .with_band(self.input, *image, rows.clone(), |source, start| {
+                            for spans in self.spans(*image, rows.clone(), source, start) {
+                                self.panel(index, part * rows_at_once, source, &spans, target);
+                            }
+                        });
+                }
+            });
         });
     }
 
@@ -142,22 +153,44 @@ impl Task<'_> {
                 pixels = 0;
             }
             pixels += span.pixels;
-            if let Some(block) = blocks.last_mut() {
-                block.push(span);
+            let Some(block) = blocks.last_mut() else {
+                continue;
+            };
+            match block.last_mut() {
+                Some(last) if self.continues(last, &span) => last.pixels += span.pixels,
+                _ => block.push(span),
             }
         }
         blocks
     }
 
-    fn panel(&self, index: usize, source: Source<'_>, spans: &[Span], target: &mut [f32]) {
+    /// Whether `next` begins where the pixel behind `last` would.
+    fn continues(&self, last: &Span, next: &Span) -> bool {
+        let shape = self.shape;
+        let input_step = shape.stride[1] * shape.in_channels;
+        next.input == last.input + last.pixels * input_step
+            && next.gradient == last.gradient + last.pixels * shape.out_channels
+    }
+
+    /// Adds to a panel's rows from `first_row` on; all of them belong to one tap if the first is
+    /// not zero.
+    fn panel(
+        &self,
+        index: usize,
+        first_row: usize,
+        source: Source<'_>,
+        spans: &[Span],
+        target: &mut [f32],
+    ) {
         let shape = self.shape;
         let (group, first, channels) = self.channels(index);
         let taps = [0..shape.kernel[0], 0..shape.kernel[1]];
         for run in shape.runs(taps, source.row_len, group) {
+            let len = (run.len - first_row).min(target.len() / PANEL);
             let shifted: Vec<Span> = spans
                 .iter()
                 .map(|span| Span {
-                    input: span.input + run.input as usize,
+                    input: span.input + run.input as usize + first_row,
                     gradient: span.gradient + first,
                     ..*span
                 })
@@ -171,7 +204,7 @@ impl Task<'_> {
                     spans: &shifted,
                     channels,
                 },
-                &mut target[run.weight * PANEL..][..run.len * PANEL],
+                &mut target[run.weight * PANEL..][..len * PANEL],
             );
         }
     }
