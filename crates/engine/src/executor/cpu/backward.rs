@@ -199,7 +199,7 @@ fn by_weight(
     if group.kind == Kind::Linear {
         let shape = shapes::linear(group, context.batch());
         let target = gradients.buffer(first, shape.inputs * shape.outputs);
-        linear::backward_weight(&shape, input, gradient, target, Destination::Replace);
+        linear::backward_weight(&shape, input, gradient, target);
         if has_bias {
             gradients.set(first + 1, activation::column_sums(gradient, shape.outputs));
         }
