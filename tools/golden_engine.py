@@ -77,6 +77,42 @@ def mixed(classes):
     ]
 
 
+def tokens(classes):
+    """Gates, tokens and attention: what MobileNetV3, ConvNeXt and ViT are made of."""
+    return [
+        conv("stem", 8, 3, padding=1, bias=False),
+        {"name": "stem_norm", "op": "batch_norm2d"},
+        {"name": "stem_on", "op": "relu6"},
+        {"name": "halved", "op": "max_pool2d", "kernel": 2},
+        {"name": "squeeze", "op": "global_avg_pool"},
+        conv("reduce", 4, 1),
+        {"name": "reduce_on", "op": "silu"},
+        conv("excite", 8, 1),
+        {"name": "gate", "op": "hard_sigmoid"},
+        {"name": "gated", "op": "multiply", "inputs": ["halved", "gate"]},
+        conv("project", 8, 1, bias=False),
+        {"name": "project_norm", "op": "batch_norm2d"},
+        {"name": "shortcut", "op": "add", "inputs": ["project_norm", "halved"]},
+        {"name": "shortcut_on", "op": "relu"},
+        {"name": "pixel_norm", "op": "layer_norm", "epsilon": 1e-3},
+        {"name": "expand", "op": "linear", "out_features": 16},
+        {"name": "expand_on", "op": "gelu"},
+        {"name": "contract", "op": "linear", "out_features": 8},
+        {"name": "scale", "op": "layer_scale"},
+        {"name": "block", "op": "add", "inputs": ["shortcut_on", "scale"]},
+        {"name": "grid", "op": "adaptive_avg_pool2d", "output": [3, 2]},
+        {"name": "cls_token", "op": "class_token"},
+        {"name": "pos_embed", "op": "position_embedding"},
+        {"name": "norm", "op": "layer_norm"},
+        {"name": "qkv", "op": "linear", "out_features": 24},
+        {"name": "attention", "op": "attention", "heads": 2},
+        {"name": "proj", "op": "linear", "out_features": 8},
+        {"name": "sum", "op": "add", "inputs": ["pos_embed", "proj"]},
+        {"name": "first", "op": "select_token", "index": 0},
+        {"name": "head", "op": "linear", "out_features": classes},
+    ]
+
+
 def pair(value):
     return tuple(value) if isinstance(value, list) else (value, value)
 
@@ -86,8 +122,66 @@ def build(graph):
     import torch
     from torch import nn
 
-    def layer_module(layer, channels):
-        op = layer["op"]
+    class PixelNorm(nn.LayerNorm):
+        def forward(self, image):
+            return super().forward(image.movedim(1, -1)).movedim(-1, 1)
+
+    class PixelLinear(nn.Linear):
+        def forward(self, image):
+            return super().forward(image.movedim(1, -1)).movedim(-1, 1)
+
+    class LayerScale(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.gamma = nn.Parameter(torch.zeros(channels))
+
+        def forward(self, image):
+            return image * self.gamma[:, None, None]
+
+    class ClassToken(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.own = nn.Parameter(torch.zeros(1, 1, channels))
+
+        def forward(self, image):
+            token = self.own.movedim(2, 1).expand(len(image), -1, -1)
+            return torch.cat([token, image.flatten(2)], 2)[..., None]
+
+    class PositionEmbedding(nn.Module):
+        def __init__(self, channels, count):
+            super().__init__()
+            self.own = nn.Parameter(torch.zeros(1, count, channels))
+
+        def forward(self, image):
+            return image + self.own.movedim(2, 1)[..., None]
+
+    class Attention(nn.Module):
+        def __init__(self, heads):
+            super().__init__()
+            self.heads = heads
+
+        def forward(self, image):
+            batch, channels, count, _ = image.shape
+            parts = image.reshape(batch, 3, self.heads, channels // 3 // self.heads, count).movedim(4, 3)
+            answer = nn.functional.scaled_dot_product_attention(*parts.unbind(1))
+            return answer.movedim(2, 3).reshape(batch, channels // 3, count, 1)
+
+    class SelectToken(nn.Module):
+        def __init__(self, index):
+            super().__init__()
+            self.index = index
+
+        def forward(self, image):
+            return image[:, :, self.index, 0]
+
+    def layer_module(layer, shape):
+        op, channels = layer["op"], shape[1]
+        if op == "layer_norm":
+            return PixelNorm(channels, eps=layer.get("epsilon", 1e-5))
+        if op == "linear" and len(shape) == 4:
+            return PixelLinear(channels, layer["out_features"])
+        if op == "position_embedding":
+            return PositionEmbedding(channels, shape[2])
         if op == "conv2d":
             return nn.Conv2d(
                 channels,
@@ -110,6 +204,14 @@ def build(graph):
             "silu": nn.SiLU,
             "hard_swish": nn.Hardswish,
             "sigmoid": nn.Sigmoid,
+            "relu6": nn.ReLU6,
+            "hard_sigmoid": nn.Hardsigmoid,
+            "gelu": nn.GELU,
+            "adaptive_avg_pool2d": lambda: nn.AdaptiveAvgPool2d(pair(layer["output"])),
+            "layer_scale": lambda: LayerScale(channels),
+            "class_token": lambda: ClassToken(channels),
+            "attention": lambda: Attention(layer["heads"]),
+            "select_token": lambda: SelectToken(layer["index"]),
             "flatten": nn.Flatten,
             "max_pool2d": lambda: nn.MaxPool2d(kernel, **window),
             "avg_pool2d": lambda: nn.AvgPool2d(kernel, **window),
@@ -129,10 +231,12 @@ def build(graph):
             values, above = {"input": image}, "input"
             for layer in graph["layers"]:
                 inputs = [values[name] for name in layer.get("inputs", [above])]
-                if create and (module := layer_module(layer, inputs[0].shape[1])) is not None:
+                if create and (module := layer_module(layer, inputs[0].shape)) is not None:
                     self.parts[layer["name"]] = module
                 if layer["op"] == "add":
                     output = sum(inputs[1:], inputs[0])
+                elif layer["op"] == "multiply":
+                    output = inputs[0] * inputs[1]
                 elif layer["op"] == "concat":
                     output = torch.cat(inputs, 1)
                 else:
@@ -150,10 +254,12 @@ def build(graph):
 def tensors(network):
     """Name and tensor in the order of the layers, each layer's as Ferrotype has them."""
     for name, module in network.parts.items():
-        for suffix in ("weight", "bias", "running_mean", "running_var"):
+        for suffix in ("weight", "bias", "running_mean", "running_var", "gamma"):
             tensor = getattr(module, suffix, None)
             if tensor is not None:
                 yield f"{name}.{suffix}", tensor
+        if hasattr(module, "own"):
+            yield name, module.own
 
 
 def fill(network):
@@ -167,12 +273,17 @@ def fill(network):
                 tensor.copy_(1 + 0.25 * noise.abs())
             elif tensor.dim() == 1 and name.endswith("weight"):
                 tensor.copy_(1 + 0.25 * noise)
-            elif tensor.dim() == 1:
+            elif not is_weight(name, tensor):
                 tensor.copy_(0.25 * noise)
             else:
                 # A power of two near 2/sqrt(fan_in), so that the product is exact.
                 fan_in = tensor.numel() // tensor.shape[0]
                 tensor.copy_(noise * 2.0 ** round(math.log2(2 / math.sqrt(fan_in))))
+
+
+def is_weight(name, tensor):
+    """Whether it is the weight of a convolution or a linear layer: those decay."""
+    return name.endswith(".weight") and tensor.dim() > 1
 
 
 def numbers(tensor):
@@ -205,8 +316,8 @@ def case(name, layers, side, classes):
     loss.backward()
     result["loss"] = float(loss.detach())
     result["gradients"] = {n: samples(t.grad) for n, t in tensors(network) if t.requires_grad}
-    decays = [t for n, t in tensors(network) if t.requires_grad and t.dim() > 1]
-    rest = [t for n, t in tensors(network) if t.requires_grad and t.dim() <= 1]
+    decays = [t for n, t in tensors(network) if t.requires_grad and is_weight(n, t)]
+    rest = [t for n, t in tensors(network) if t.requires_grad and not is_weight(n, t)]
 
     def groups():
         # Anew for each optimiser: it keeps its settings in them.
@@ -398,6 +509,7 @@ if __name__ == "__main__":
     if arguments == ["golden"]:
         case("baseline", baseline(4), 16, 4)
         case("mixed", mixed(3), 11, 3)
+        case("tokens", tokens(3), 10, 3)
         recipe()
     elif len(arguments) == 2 and arguments[0] == "check-onnx":
         check_onnx(arguments[1])

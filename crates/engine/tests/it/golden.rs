@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::support::{adamw, pattern};
 
-const FILES: [&str; 2] = [
+const FILES: [&str; 3] = [
     include_str!("../golden/baseline.json"),
     include_str!("../golden/mixed.json"),
+    include_str!("../golden/tokens.json"),
 ];
 
 struct Golden {
