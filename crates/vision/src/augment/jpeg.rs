@@ -131,7 +131,7 @@ impl Plane {
                 .zip(lower.as_chunks::<2>().0);
             for (index, (upper, lower)) in pairs.enumerate() {
                 // libjpeg rounds down and up in turns.
-                let rounding = if index % 2 == 0 { 0.25 } else { 0.5 };
+                let rounding = if index.is_multiple_of(2) { 0.25 } else { 0.5 };
                 let mean = (upper[0] + upper[1] + lower[0] + lower[1]) * 0.25;
                 values.push((mean + rounding).floor());
             }

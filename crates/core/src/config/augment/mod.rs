@@ -116,10 +116,11 @@ fn shortest(own: Json, default: &Json, main: &str) -> Json {
     if changed.keys().all(|name| name == main) {
         return own.get(main).cloned().unwrap_or_default();
     }
-    if changed.len() == 1 && main == "p" && own.contains_key("transforms") {
-        if let Some(list) = changed.remove("transforms") {
-            return list;
-        }
+    if changed.len() == 1
+        && main == "p"
+        && let Some(list) = changed.remove("transforms")
+    {
+        return list;
     }
     Json::Object(changed)
 }

@@ -118,9 +118,8 @@ fn table(mut counts: [u32; 256], area: usize, clip_limit: f64) -> ColorTable {
     for count in &mut counts {
         *count += each;
     }
-    if rest > 0 {
-        let step = (256 / rest).max(1);
-        for count in counts.iter_mut().step_by(step).take(rest) {
+    if let Some(step) = 256_usize.checked_div(rest) {
+        for count in counts.iter_mut().step_by(step.max(1)).take(rest) {
             *count += 1;
         }
     }

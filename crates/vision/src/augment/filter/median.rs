@@ -43,11 +43,9 @@ const LANES: usize = 64;
 /// Puts the lesser of two first, value by value.
 #[inline(always)]
 fn order<const N: usize>(values: &mut [[u8; LANES]; N], low: usize, high: usize) {
-    for lane in 0..LANES {
-        let (a, b) = (values[low][lane], values[high][lane]);
-        values[low][lane] = a.min(b);
-        values[high][lane] = a.max(b);
-    }
+    let (a, b) = (values[low], values[high]);
+    values[low] = std::array::from_fn(|lane| a[lane].min(b[lane]));
+    values[high] = std::array::from_fn(|lane| a[lane].max(b[lane]));
 }
 
 /// Values `start..` of every pixel of a window: `values[down · side + across]`.
