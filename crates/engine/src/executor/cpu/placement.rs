@@ -33,6 +33,9 @@ pub(super) struct Placement {
 /// Buffers begin at multiples of this many elements: a cache line of floats.
 const ALIGNMENT: usize = 16;
 
+/// What buffers are ordered by; the largest comes first.
+type Order = fn(&Lifetime) -> (usize, usize);
+
 /// Finds a place for each buffer such that those that live at the same time do not overlap.
 ///
 /// One after another they go into the smallest gap that holds them: the largest first (Pisarchyk
@@ -40,7 +43,7 @@ const ALIGNMENT: usize = 16;
 /// begin first, whichever order takes the least memory. For networks that is within a few per
 /// cent of the least possible.
 pub(super) fn place(lifetimes: &[Lifetime]) -> Placement {
-    let orders: [fn(&Lifetime) -> (usize, usize); 4] = [
+    let orders: [Order; 4] = [
         |lifetime| (lifetime.len, lifetime.steps()),
         |lifetime| (lifetime.steps(), lifetime.len),
         |lifetime| (lifetime.len * lifetime.steps(), lifetime.len),
