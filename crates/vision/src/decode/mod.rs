@@ -13,8 +13,6 @@ mod sniff;
 mod still;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
-#[cfg(all(test, feature = "turbojpeg"))]
-mod turbo_tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

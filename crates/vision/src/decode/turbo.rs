@@ -4,6 +4,9 @@
 //! Whatever it complains of, be it a warning, it leaves alone. So `zune-jpeg` decides in every
 //! build which files are refused, and why.
 
+#[cfg(test)]
+mod tests;
+
 use turbojpeg::{Decompressor, Image, PixelFormat, ScalingFactor};
 
 use super::{Header, jpeg};

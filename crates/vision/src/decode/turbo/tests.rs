@@ -4,8 +4,8 @@ use crate::RgbImage;
 use crate::encode;
 use crate::synth::{self, Drift};
 
-use super::sniff::Format;
-use super::{DecodeLimits, Opened, jpeg, turbo};
+use super::super::sniff::Format;
+use super::super::{DecodeLimits, Opened, jpeg, turbo};
 
 /// What each of the two makes of a file: pixels, or none.
 fn both(bytes: &[u8]) -> Option<(bool, bool)> {
