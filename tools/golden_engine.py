@@ -104,7 +104,8 @@ def tokens(classes):
         {"name": "cls_token", "op": "class_token"},
         {"name": "pos_embed", "op": "position_embedding"},
         {"name": "norm", "op": "layer_norm"},
-        {"name": "qkv", "op": "linear", "out_features": 24},
+        # Without a bias: that of the keys has no gradient, and AdamW would blow up its rounding.
+        {"name": "qkv", "op": "linear", "out_features": 24, "bias": False},
         {"name": "attention", "op": "attention", "heads": 2},
         {"name": "proj", "op": "linear", "out_features": 8},
         {"name": "sum", "op": "add", "inputs": ["pos_embed", "proj"]},
@@ -179,7 +180,7 @@ def build(graph):
         if op == "layer_norm":
             return PixelNorm(channels, eps=layer.get("epsilon", 1e-5))
         if op == "linear" and len(shape) == 4:
-            return PixelLinear(channels, layer["out_features"])
+            return PixelLinear(channels, layer["out_features"], bias=layer.get("bias", True))
         if op == "position_embedding":
             return PositionEmbedding(channels, shape[2])
         if op == "conv2d":
