@@ -239,25 +239,43 @@ fn add_products_of<S: Simd, const O: usize, const R: usize>(
     let whole = weights.map(|weight| S::as_simd_f32s(weight).0);
     let count = whole[0].len();
     let whole = whole.map(|weight| &weight[..count]);
-    let mut step = |weights: [S::f32s; O], inputs: &[S::f32s]| {
-        for output in 0..O {
-            for row in 0..R {
-                let sum = sums[output][row];
-                sums[output][row] = simd.mul_add_e_f32s(weights[output], inputs[row], sum);
-            }
-        }
-    };
     for block in 0..count {
         let inputs = &packed[block * rows + row..][..R];
-        step(whole.map(|weight| weight[block]), inputs);
+        let mut weights = [simd.splat_f32s(0.0); O];
+        for output in 0..O {
+            weights[output] = whole[output][block];
+        }
+        multiply_add(simd, weights, inputs, &mut sums);
     }
     if weights[0].len() > count * LANES {
-        let rest = weights.map(|weight| simd.partial_load_f32s(&weight[count * LANES..]));
-        step(rest, &packed[count * rows + row..][..R]);
+        let mut rest = [simd.splat_f32s(0.0); O];
+        for output in 0..O {
+            rest[output] = simd.partial_load_f32s(&weights[output][count * LANES..]);
+        }
+        multiply_add(simd, rest, &packed[count * rows + row..][..R], &mut sums);
     }
     for (output, sums) in sums.into_iter().enumerate() {
         for (offset, sum) in sums.into_iter().enumerate() {
             products[output * rows + row + offset] += simd.reduce_sum_f32s(sum);
+        }
+    }
+}
+
+/// `sums[o][r] += weights[o] · inputs[r]`
+///
+/// A function, not a closure: what a closure computes is not compiled for the wide vectors unless
+/// it happens to be inlined.
+#[inline(always)]
+fn multiply_add<S: Simd, const O: usize, const R: usize>(
+    simd: S,
+    weights: [S::f32s; O],
+    inputs: &[S::f32s],
+    sums: &mut [[S::f32s; R]; O],
+) {
+    for output in 0..O {
+        for row in 0..R {
+            let sum = sums[output][row];
+            sums[output][row] = simd.mul_add_e_f32s(weights[output], inputs[row], sum);
         }
     }
 }
