@@ -17,6 +17,9 @@ use crate::http;
 /// Pause between two looks at a page.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// So many looks in vain are told: one report in about ten seconds.
+const LOOKS_A_REPORT: u32 = 200;
+
 /// Chromium makes no window narrower than this, in pixels.
 const NARROWEST_WINDOW: u32 = 500;
 
@@ -117,14 +120,20 @@ impl Browser {
     }
 
     /// Runs a script again and again until it returns something other than nothing, false or 0.
+    /// Tells every ten seconds what it is waiting for, so that a log shows where a test hangs.
     pub fn wait_for(&self, script: &str) -> Value {
-        loop {
+        for look in 1_u32.. {
             let value = self.script(script);
             if !matches!(value, Value::Null | Value::Bool(false)) && value != json!(0) {
                 return value;
             }
+            if look.is_multiple_of(LOOKS_A_REPORT) {
+                eprintln!("still waiting for: {script}");
+                eprintln!("console: {:?}", self.console());
+            }
             std::thread::sleep(PAUSE);
         }
+        unreachable!("the looks end with an answer")
     }
 
     /// The text of the first element that a CSS selector finds.
