@@ -11,7 +11,7 @@ mod sample;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use ferrotype_store::{RunStatus, Store, SystemClock};
+use ferrotype_store::{Store, SystemClock};
 use ferrotype_web::ServeOptions;
 
 #[tokio::main]
@@ -22,10 +22,7 @@ async fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     let sample = sample::fill(folder.path()).await;
-    let going = RunStatus::Running;
-    let going = sample::add_run(&sample.store, &sample.dataset, "going", going).await;
-    // Without the lock the server takes the run for dead.
-    let _lock = sample.store.lock_run(going).unwrap();
+    let (_run, _lock) = sample::start_run(&sample.store, &sample.dataset, "going", 1.0).await;
     serve(sample.store.clone()).await;
 }
 

@@ -91,10 +91,8 @@ fn the_run_page_draws_curves_and_follows_a_run_that_is_going() {
     };
     let (server, sample) = Server::with_sample();
     let store = sample.store.clone();
-    let (run, lock) = server.wait(async {
-        let run = sample::add_run(&store, &sample.dataset, "going", RunStatus::Running).await;
-        (run, store.lock_run(run).unwrap())
-    });
+    let start = sample::start_run(&store, &sample.dataset, "going", 1.0);
+    let (run, lock) = server.wait(start);
     browser.open(&server.url(&format!("/ui/runs/{run}")));
     browser.wait_for("return document.querySelectorAll('.uplot canvas').length == 2");
     let legend = "document.querySelector('.legend output').textContent";

@@ -46,12 +46,8 @@ fn a_page_follows_a_run_only_while_it_is_going() {
     let (server, sample) = Server::with_sample();
     let page = |run| server.get(&format!("/ui/runs/{run}")).text();
     assert!(!page(sample.finished_run).contains("hx-get"));
-    let (run, lock) = server.wait(async {
-        let status = RunStatus::Running;
-        let run = sample::add_run(&sample.store, &sample.dataset, "going", status).await;
-        // Without the lock the server takes it for dead.
-        (run, sample.store.lock_run(run).unwrap())
-    });
+    let start = sample::start_run(&sample.store, &sample.dataset, "going", 1.0);
+    let (run, lock) = server.wait(start);
     assert!(page(run).contains("hx-trigger=\"every 2s\""));
     assert!(page(run).contains("data-live=\"true\""));
     drop(lock);

@@ -13,8 +13,8 @@ use ferrotype_core::manifest::{
 use ferrotype_data::{DatasetManifest, ImportRequest, import_folder, load_manifest};
 use ferrotype_measure::{Classification, EvaluationReport, Mistake};
 use ferrotype_store::{
-    DatasetVersion, ModelVersion, NewEvaluation, NewModelVersion, NewRun, RunStatus, Store,
-    StoreOptions, SystemClock,
+    DatasetVersion, ModelVersion, NewEvaluation, NewModelVersion, NewRun, RunLock, RunStatus,
+    Store, StoreOptions, SystemClock,
 };
 use ferrotype_testkit::images::{COLOUR_CLASSES, colour_folder};
 use ferrotype_testkit::onnx::colour_model;
@@ -153,13 +153,26 @@ fn with_graph(mut onnx: Vec<u8>, graph: &Graph) -> Vec<u8> {
     onnx
 }
 
+/// A run that has ended.
+async fn add_run(store: &Store, dataset: &DatasetVersion, name: &str, status: RunStatus) -> RunId {
+    let failed = status == RunStatus::Failed;
+    let pace = if failed { 3.0 } else { 1.0 };
+    let (run, _lock) = start_run(store, dataset, name, pace).await;
+    let error =
+        failed.then_some("the loss is not a number at step 120; lower `train.learning_rate`");
+    store.set_run_status(run, status, error).await.unwrap();
+    run
+}
+
+/// A run that is going, with curves of 20 epochs; `pace` is how slowly it learns. Its lock is taken
+/// before it is marked as running, as a training does: the server takes a running one without for dead.
 /// A run with curves as a small network gives them.
-pub(crate) async fn add_run(
+pub(crate) async fn start_run(
     store: &Store,
     dataset: &DatasetVersion,
     name: &str,
-    status: RunStatus,
-) -> RunId {
+    pace: f64,
+) -> (RunId, RunLock) {
     let params = [
         ("model.name", "baseline"),
         ("train.epochs", "20"),
@@ -180,20 +193,12 @@ pub(crate) async fn add_run(
         environment_json: r#"{"ferrotype": "0.1.0", "processor": "a fast one", "cores": 2}"#.into(),
     };
     let run = store.create_run(new).await.unwrap().id;
+    let lock = store.lock_run(run).unwrap();
     store
         .set_run_status(run, RunStatus::Running, None)
         .await
         .unwrap();
-    log_curves(
-        store,
-        run,
-        20,
-        if status == RunStatus::Failed {
-            3.0
-        } else {
-            1.0
-        },
-    );
+    log_curves(store, run, 20, pace);
     let path = store.run_log_path(run);
     std::fs::write(path, "read 36 images\nepoch 1 of 20: loss 1.08\n").unwrap();
     let artifact = store.blobs().put(b"weights").unwrap();
@@ -207,12 +212,7 @@ pub(crate) async fn add_run(
         )
         .await
         .unwrap();
-    if status != RunStatus::Running {
-        let error = (status == RunStatus::Failed)
-            .then_some("the loss is not a number at step 120; lower `train.learning_rate`");
-        store.set_run_status(run, status, error).await.unwrap();
-    }
-    run
+    (run, lock)
 }
 
 /// Logs epochs of 25 steps each; `pace` is how slowly it learns.
