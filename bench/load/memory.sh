@@ -50,6 +50,6 @@ print(f"exit {code}, peak of resident memory {peak:.0f} MB")
 PY
 decoded=$(("$images" * 224 * 224 * 3 / 1000000))
 echo "$images images, $decoded MB decoded at 224 pixels; limit $limit_mb MB"
-"$python" train.py "$group" "$binary" train data.dataset=set data.image_size=32 data.cache_size=224 \
+"$python" train.py "$group" "$binary" train data.dataset=set data.image_size=32 +data.cache_size=224 \
   train.epochs=2 train.batch_size=64 2>&1 | grep -E "epoch|exit|warning|error"
 "$binary" data cache list
