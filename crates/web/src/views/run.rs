@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use ferrotype_core::dataset::Split;
 use ferrotype_core::id::RunId;
 use ferrotype_store::{
     Artifact, EvaluationSubject, JobFilter, MetricPoint, Run, RunFilter, Store, StoreError,
@@ -20,6 +21,8 @@ use super::{blob_address, json, moment};
 const SMALL_CURVE_POINTS: usize = 40;
 /// The metrics that the small curve shows, the first that the run has.
 const SMALL_CURVE_KEYS: [&str; 2] = ["val/loss", "train/loss"];
+/// The setting that names the network.
+const ARCHITECTURE_PARAM: &str = "model.name";
 /// Bytes at the end of the log that are shown.
 const LOG_TAIL_BYTES: u64 = 64 << 10;
 /// Lines at the end of the log that are shown.
@@ -54,6 +57,22 @@ pub(crate) struct RunSummary {
     pub(crate) metrics: Vec<MetricValue>,
     /// The loss over the steps, thinned to a small curve.
     pub(crate) loss_curve: Vec<Option<f64>>,
+    /// The network it trains.
+    #[schema(example = "resnet18")]
+    pub(crate) architecture: Option<String>,
+    /// Its newest scores on the test split.
+    pub(crate) test: Option<TestScores>,
+}
+
+/// The scores by which runs are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TestScores {
+    /// The fraction predicted right.
+    pub(crate) accuracy: Option<f64>,
+    /// Mean F1 over the classes.
+    pub(crate) macro_f1: Option<f64>,
+    /// Area under the ROC curve.
+    pub(crate) auroc: Option<f64>,
 }
 
 /// Runs, newest first.
@@ -140,8 +159,21 @@ impl RunSummary {
                 .map(|start| run.finished_at.unwrap_or(now).millis_since(start)),
             metrics: metric_values(last),
             loss_curve,
+            architecture: store.params(run.id).await?.remove(ARCHITECTURE_PARAM),
+            test: test_scores(store, run.id).await?,
         })
     }
+}
+
+async fn test_scores(store: &Store, run: RunId) -> Result<Option<TestScores>, StoreError> {
+    let evaluations = store.evaluations(EvaluationSubject::Run(run)).await?;
+    let newest = evaluations.iter().find(|one| one.split == Split::Test);
+    let scores = newest.and_then(|one| EvaluationView::new(one).scores);
+    Ok(scores.map(|scores| TestScores {
+        accuracy: scores.accuracy,
+        macro_f1: scores.macro_f1,
+        auroc: scores.auroc,
+    }))
 }
 
 fn metric_values(last: BTreeMap<String, MetricPoint>) -> Vec<MetricValue> {

@@ -42,6 +42,21 @@ fn every_page_is_shown_with_and_without_data() {
 }
 
 #[test]
+fn runs_are_compared_by_their_network_and_test_scores() {
+    let (server, sample) = Server::with_sample();
+    let list = server.get("/api/v1/runs").json();
+    let runs = list["runs"].as_array().unwrap();
+    let of = |id: String| runs.iter().find(|run| run["id"] == id).unwrap();
+    let finished = of(sample.finished_run.to_string());
+    assert_eq!(finished["architecture"], "baseline");
+    assert!(finished["test"]["macro_f1"].is_number(), "{finished}");
+    let failed = runs.iter().find(|run| run["status"] == "failed").unwrap();
+    assert!(failed["test"].is_null(), "{failed}");
+    let page = server.get("/ui/runs").text();
+    assert!(page.contains("Test accuracy") && page.contains("<td>baseline</td>"));
+}
+
+#[test]
 fn a_page_follows_a_run_only_while_it_is_going() {
     let (server, sample) = Server::with_sample();
     let page = |run| server.get(&format!("/ui/runs/{run}")).text();
