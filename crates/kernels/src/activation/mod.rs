@@ -93,7 +93,8 @@ vectorized! {
         }
     }
 
-    fn add_piece(target: &mut [f32], source: &[f32]) {
+    /// Adds `source`, on the calling thread.
+    pub(crate) fn add_piece(target: &mut [f32], source: &[f32]) {
         for (target, source) in target.iter_mut().zip(source) {
             *target += source;
         }

@@ -89,7 +89,7 @@ impl CpuExecutor {
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
     ) -> Result<(f64, State), EngineError> {
-        let output = self.forward_backward(images, targets, options)?;
+        let output = in_pool(|| self.forward_backward(images, targets, options))?;
         let mut state = State::default();
         let specs = self.fitting.specs().iter().zip(self.fitting.fitted());
         for ((spec, is_fitted), gradient) in specs.zip(&self.gradients) {
@@ -172,6 +172,52 @@ impl CpuExecutor {
         index
     }
 
+    /// [`Executor::train_step`], on the thread it is called from.
+    fn step(
+        &mut self,
+        images: &[f32],
+        targets: &Targets<'_>,
+        options: &StepOptions<'_>,
+    ) -> Result<StepOutput, EngineError> {
+        let output = match self.forward_backward(images, targets, options) {
+            Ok(output) => output,
+            Err(error) => {
+                self.fitting.forget_accumulated();
+                return Err(error);
+            }
+        };
+        let (fitting, gradients) = (&mut self.fitting, &mut self.gradients);
+        let gradient_norm = self.recorder.time(
+            || Description::of_phase("update", Phase::Update, 0),
+            || fitting.apply(gradients, options),
+        )?;
+        self.move_statistics(&output, targets.count(self.plan.classes), options);
+        Ok(StepOutput {
+            loss: output.loss.loss,
+            correct: output.loss.correct,
+            gradient_norm,
+        })
+    }
+
+    /// [`Executor::evaluate`], on the thread it is called from.
+    fn logits(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
+        self.plan.check_batch(images, batch)?;
+        let program = self.prepare(batch, Mode::Evaluation);
+        let (plan, program) = (&self.plan, &self.programs[program]);
+        let (memory, recorder) = (&mut self.memory, &mut self.recorder);
+        self.fitting.with_averages(|tensors| {
+            let context = Context {
+                plan,
+                program,
+                tensors,
+                options: None,
+            };
+            run_forward(&context, images, memory, recorder);
+        });
+        let [logits] = memory.views(program, [program.schedule.logits]);
+        Ok(logits.to_vec())
+    }
+
     fn move_statistics(&mut self, output: &PassOutput, batch: usize, options: &StepOptions<'_>) {
         let program = self.prepare(batch, Mode::Training);
         let groups = self.programs[program].groups.iter();
@@ -192,6 +238,12 @@ impl CpuExecutor {
                 .move_statistics(tensors, *momentum, &measured, options);
         }
     }
+}
+
+/// Runs `work` on a thread of the pool: from outside of it each of the many loops of a pass would
+/// have to be handed over and waited for, which costs more than the smaller ones themselves.
+fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// Runs all groups; answers with what normalisations used, by group.
@@ -225,42 +277,11 @@ impl Executor for CpuExecutor {
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
     ) -> Result<StepOutput, EngineError> {
-        let output = match self.forward_backward(images, targets, options) {
-            Ok(output) => output,
-            Err(error) => {
-                self.fitting.forget_accumulated();
-                return Err(error);
-            }
-        };
-        let (fitting, gradients) = (&mut self.fitting, &mut self.gradients);
-        let gradient_norm = self.recorder.time(
-            || Description::of_phase("update", Phase::Update, 0),
-            || fitting.apply(gradients, options),
-        )?;
-        self.move_statistics(&output, targets.count(self.plan.classes), options);
-        Ok(StepOutput {
-            loss: output.loss.loss,
-            correct: output.loss.correct,
-            gradient_norm,
-        })
+        in_pool(|| self.step(images, targets, options))
     }
 
     fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
-        self.plan.check_batch(images, batch)?;
-        let program = self.prepare(batch, Mode::Evaluation);
-        let (plan, program) = (&self.plan, &self.programs[program]);
-        let (memory, recorder) = (&mut self.memory, &mut self.recorder);
-        self.fitting.with_averages(|tensors| {
-            let context = Context {
-                plan,
-                program,
-                tensors,
-                options: None,
-            };
-            run_forward(&context, images, memory, recorder);
-        });
-        let [logits] = memory.views(program, [program.schedule.logits]);
-        Ok(logits.to_vec())
+        in_pool(|| self.logits(images, batch))
     }
 
     fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError> {
