@@ -185,12 +185,16 @@ impl Correlation {
         if winograd::pays(self) {
             return winograd::run(self, input, weights, bias, output);
         }
+        // SAFETY: each point's channels are written by one thread, that of its band or panel, and
+        // `output` is used for nothing else.
+        #[allow(unsafe_code)]
+        let output = unsafe { SharedOutput::new(output) };
         let task = Task {
             shape: self,
             input,
             weights,
             bias,
-            output: SharedOutput::new(output),
+            output,
         };
         if self.is_mostly_edge() {
             task.by_point();

@@ -37,7 +37,10 @@ pub(super) fn run(
         bias.is_none_or(|bias| bias.len() == shape.in_channels),
         "bias"
     );
-    let output = SharedOutput::new(output);
+    // SAFETY: each point is written by one thread, that of its band, and `output` is used for
+    // nothing else.
+    #[allow(unsafe_code)]
+    let output = unsafe { SharedOutput::new(output) };
     shape.bands().into_par_iter().for_each(|(image, rows)| {
         shape.with_band(input, image, rows.clone(), |source, start| {
             for (row, y) in rows.enumerate() {
