@@ -30,3 +30,13 @@ pub use pulp;
 
 /// Elements that one thread takes at a time in element-wise loops.
 pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Numbers of a cache line. A vector of AVX-512 that does not begin at one is loaded and stored in
+/// two halves.
+pub const CACHE_LINE: usize = 16;
+
+/// The first position in `values` that begins a cache line; below [`CACHE_LINE`].
+pub fn first_aligned(values: &[f32]) -> usize {
+    let bytes = CACHE_LINE * size_of::<f32>();
+    values.as_ptr().align_offset(bytes).min(CACHE_LINE - 1)
+}

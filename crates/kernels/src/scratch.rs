@@ -2,18 +2,22 @@
 
 use std::cell::RefCell;
 
+use crate::{CACHE_LINE, first_aligned};
+
 thread_local! {
     static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls `work` with `len` numbers of this thread's scratch memory, whose values are whatever was
-/// left there. Calls may be nested; each has memory of its own.
+/// left there. They begin at a cache line. Calls may be nested; each has memory of its own.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut memory = SCRATCH.with(|kept| take(&mut kept.borrow_mut(), len));
-    if memory.len() < len {
-        memory.resize(len, 0.0);
+    let padded = len + CACHE_LINE;
+    let mut memory = SCRATCH.with(|kept| take(&mut kept.borrow_mut(), padded));
+    if memory.len() < padded {
+        memory.resize(padded, 0.0);
     }
-    let result = work(&mut memory[..len]);
+    let start = first_aligned(&memory);
+    let result = work(&mut memory[start..start + len]);
     SCRATCH.with(|kept| kept.borrow_mut().push(memory));
     result
 }
@@ -40,6 +44,14 @@ mod tests {
             with_scratch(4, |inner| inner.fill(2.0));
             assert_eq!(outer, [1.0; 4]);
         });
+    }
+
+    #[test]
+    fn memory_begins_at_a_cache_line() {
+        for len in [1, 100, 10_000] {
+            let start = with_scratch(len, |memory| memory.as_ptr().addr());
+            assert_eq!(start % (CACHE_LINE * size_of::<f32>()), 0);
+        }
     }
 
     #[test]

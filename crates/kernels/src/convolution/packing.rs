@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Convolution;
 use super::tile::PANEL;
+use crate::activation::add_piece;
 use crate::scratch::with_scratch;
 
 /// Input channels that are packed at a time. They are copied out first: in place, weights of
@@ -121,24 +122,32 @@ pub(super) fn with_panels_of_inputs<R>(
 
 /// Writes the sum of several gradients in panels of outputs to `weight`
 /// (`[outputs, inputs, height, width]`).
-pub(super) fn unpack_sum(shape: &Convolution, pieces: &mut [f32], weight: &mut [f32]) {
+pub(super) fn unpack_sum(shape: &Convolution, pieces: &[f32], weight: &mut [f32]) {
     let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
     let size = shape.panels_of_outputs();
-    let (total, others) = pieces.split_at_mut(size.len());
-    for other in others.chunks_exact(size.len()) {
-        crate::activation::add(total, other);
-    }
-    let panels = Panels {
-        values: total,
-        size,
-    };
+    let panels = pieces.chunks_exact(size.len().max(1));
+    let panels: Vec<Panels<'_>> = panels.map(|values| Panels { values, size }).collect();
     let in_group = weight.par_chunks_mut((outputs * inputs * taps).max(1));
     in_group.enumerate().for_each(|(group, weight)| {
         let of_panel = weight.par_chunks_mut(PANEL * inputs * taps);
         of_panel.enumerate().for_each(|(index, weight)| {
-            unpack_panel(panels.panel(group, index), inputs, taps, weight);
+            let parts: Vec<&[f32]> = panels.iter().map(|p| p.panel(group, index)).collect();
+            with_sum(&parts, |panel| unpack_panel(panel, inputs, taps, weight));
         });
     });
+}
+
+/// Calls `work` with the sum of `parts`, taken in their order.
+fn with_sum(parts: &[&[f32]], work: impl FnOnce(&[f32])) {
+    match parts {
+        [] => {}
+        [one] => work(one),
+        [first, others @ ..] => with_scratch(first.len(), |sum| {
+            sum.copy_from_slice(first);
+            others.iter().for_each(|part| add_piece(sum, part));
+            work(sum);
+        }),
+    }
 }
 
 /// From the weights of a panel's outputs (`[outputs, inputs, taps]`) to `[taps, inputs][PANEL]`.

@@ -45,12 +45,31 @@ unsafe impl Send for SharedOutput {}
 unsafe impl Sync for SharedOutput {}
 
 impl SharedOutput {
-    /// Shares `values` between threads that write to different elements and read none.
-    pub(super) fn new(values: &mut [f32]) -> Self {
+    /// Shares `values` between threads.
+    ///
+    /// # Safety
+    /// As long as the output is in use, `values` stays borrowed and is reached through the output
+    /// alone, and no element is written by one thread while another writes or reads it.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn new(values: &mut [f32]) -> Self {
         Self {
             start: values.as_mut_ptr(),
             len: values.len(),
         }
+    }
+
+    /// The `len` numbers from `start` on, for the thread that wrote them.
+    ///
+    /// # Safety
+    /// They have been written, and nobody writes to them while the answer lives.
+    ///
+    /// # Panics
+    /// There are not that many.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn written<'a>(self, start: usize, len: usize) -> &'a [f32] {
+        self.assert_holds(start + len);
+        // SAFETY: the numbers are there, and as the caller promises nobody writes to them.
+        unsafe { std::slice::from_raw_parts(self.start.add(start), len) }
     }
 
     /// # Panics
@@ -550,7 +569,9 @@ mod tests {
             };
             let results = architectures().into_iter().map(|arch| {
                 let mut output = vec![9.0; 40 * windows.len()];
-                let shared = SharedOutput::new(&mut output);
+                // SAFETY: only this thread writes, and `output` is not touched meanwhile.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(&mut output) };
                 products.assert_in_bounds(shared);
                 arch.dispatch(Correlate {
                     products: &products,
@@ -615,6 +636,9 @@ mod tests {
             places: &[0],
             first_channel: 0,
         };
-        correlate(&products, SharedOutput::new(&mut output));
+        // SAFETY: only this thread writes, and `output` is not touched meanwhile.
+        #[allow(unsafe_code)]
+        let shared = unsafe { SharedOutput::new(&mut output) };
+        correlate(&products, shared);
     }
 }

@@ -71,6 +71,23 @@ pub(super) fn pays(shape: &Correlation) -> bool {
     products + transforms < 0.85 * direct
 }
 
+/// Numbers of scratch memory that transformed weights or their gradients take; none where it does
+/// not pay.
+pub(super) fn workspace_len(shape: &Correlation) -> usize {
+    if !pays(shape) {
+        return 0;
+    }
+    let panels = shape.out_channels.div_ceil(PANEL);
+    let numbers = POSITIONS * position_len(panels * shape.in_channels, PANEL);
+    if PIECES * numbers <= MOST_PARTIAL_NUMBERS {
+        return PIECES * numbers;
+    }
+    let tiles = Tiles::of(shape).count().min(TILES_IN_CHUNK);
+    let channels = [shape.in_channels, shape.out_channels];
+    let pixels = channels.map(|channels| POSITIONS * position_len(tiles, channels));
+    numbers + pixels.iter().sum::<usize>()
+}
+
 /// The tiles that cover the outputs of a correlation.
 #[derive(Debug, Clone, Copy)]
 struct Tiles<'a> {
@@ -185,7 +202,10 @@ pub(super) fn run(
     let stride = position_len(panels * shape.in_channels, PANEL);
     let tiles = Tiles::of(shape);
     with_scratch(POSITIONS * stride, |transformed| {
-        let shared = SharedOutput::new(transformed);
+        // SAFETY: each panel's transform goes to places of its own, and `transformed` is read only
+        // when all are done.
+        #[allow(unsafe_code)]
+        let shared = unsafe { SharedOutput::new(transformed) };
         (0..panels).into_par_iter().for_each(|panel| {
             let first = panel * shape.in_channels * PANEL;
             transform_weights(
@@ -196,13 +216,16 @@ pub(super) fn run(
                 stride,
             );
         });
+        // SAFETY: the tiles' outputs do not overlap, and `output` is used for nothing else.
+        #[allow(unsafe_code)]
+        let output = unsafe { SharedOutput::new(output) };
         let task = Forward {
             tiles,
             input,
             weights: transformed,
             weight_stride: stride,
             bias,
-            output: SharedOutput::new(output),
+            output,
         };
         task.tiles
             .blocks()
@@ -226,7 +249,9 @@ fn transform_weights(
     let mut gathered = [0.0; POSITIONS * WEIGHT_ROWS * PANEL];
     for start in (0..inputs).step_by(WEIGHT_ROWS) {
         let rows = WEIGHT_ROWS.min(inputs - start);
-        let shared = SharedOutput::new(&mut gathered);
+        // SAFETY: only this thread writes, and `gathered` is read when the rows are transformed.
+        #[allow(unsafe_code)]
+        let shared = unsafe { SharedOutput::new(&mut gathered) };
         for row in 0..rows {
             let from = in_positions((start + row) * PANEL, inputs * PANEL);
             let to = in_positions(row * PANEL, WEIGHT_ROWS * PANEL);
@@ -257,7 +282,9 @@ impl Forward<'_> {
         let output_stride = position_len(count, shape.out_channels);
         with_scratch(POSITIONS * input_stride, |inputs| {
             with_scratch(POSITIONS * output_stride, |sums| {
-                let shared = SharedOutput::new(inputs);
+                // SAFETY: only this thread writes, and `inputs` is read when all tiles are transformed.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(inputs) };
                 for (row, index) in block.clone().enumerate() {
                     self.tiles
                         .transform_input(self.input, index, row, count, shared);
@@ -296,7 +323,9 @@ impl Forward<'_> {
         };
         for position in 0..POSITIONS {
             let target = &mut sums[position * output_stride..][..output_stride];
-            let target = SharedOutput::new(target);
+            // SAFETY: only this thread writes, and `target` is borrowed anew for each position.
+            #[allow(unsafe_code)]
+            let target = unsafe { SharedOutput::new(target) };
             let input = &inputs[position * input_stride..][..input_stride];
             let weights = &self.weights[position * self.weight_stride..];
             for (panel, first) in (0..shape.out_channels).step_by(PANEL).enumerate() {
@@ -396,7 +425,11 @@ impl WeightGradient<'_> {
             let gradients_len = POSITIONS * position_len(count, shape.out_channels);
             with_scratch(inputs_len, |inputs| {
                 with_scratch(gradients_len, |gradients| {
-                    let shared = [SharedOutput::new(inputs), SharedOutput::new(gradients)];
+                    // SAFETY: each tile's transform goes to rows of its own, and both are read only when
+                    // all are done.
+                    #[allow(unsafe_code)]
+                    let shared =
+                        unsafe { [SharedOutput::new(inputs), SharedOutput::new(gradients)] };
                     (0..count).into_par_iter().for_each(|row| {
                         let index = first + row;
                         self.tiles
@@ -430,7 +463,11 @@ impl WeightGradient<'_> {
                 with_scratch(
                     POSITIONS * position_len(count, shape.out_channels),
                     |gradients| {
-                        let shared = [SharedOutput::new(inputs), SharedOutput::new(gradients)];
+                        // SAFETY: each tile's transform goes to rows of its own, and both are read only when
+                        // all are done.
+                        #[allow(unsafe_code)]
+                        let shared =
+                            unsafe { [SharedOutput::new(inputs), SharedOutput::new(gradients)] };
                         for (row, index) in block.enumerate() {
                             self.tiles
                                 .transform_input(self.input, index, row, count, shared[0]);
@@ -484,7 +521,9 @@ impl WeightGradient<'_> {
             .enumerate()
             .for_each(|(panel, target)| {
                 let first = panel * inputs * PANEL;
-                let shared = SharedOutput::new(target);
+                // SAFETY: only this thread writes to its panel, which is used for nothing else meanwhile.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(target) };
                 for row in 0..inputs {
                     let from = in_positions(first + row * PANEL, stride);
                     let to = in_positions(row * PANEL, inputs * PANEL);

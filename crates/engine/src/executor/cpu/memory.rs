@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use ferrotype_kernels::{CACHE_LINE, first_aligned};
+
 use super::placement::{Lifetime, place};
 use super::schedule::{Buffer, Bytes, Schedule, schedule};
 use crate::executor::plan::{Group, Mode, Plan};
@@ -58,10 +60,11 @@ pub(super) struct Memory {
 impl Memory {
     /// Makes room for the buffers of a pass. What was there is lost when it grows.
     pub(super) fn fit(&mut self, program: &Program) {
-        if self.floats.len() < program.float_total {
+        let len = program.float_total + CACHE_LINE;
+        if self.floats.len() < len {
             // Freed before the larger one is taken.
             self.floats = Vec::new();
-            self.floats = vec![0.0; program.float_total];
+            self.floats = vec![0.0; len];
         }
         if self.bytes.len() < program.byte_total {
             self.bytes = vec![0; program.byte_total];
@@ -84,7 +87,13 @@ impl Memory {
         buffers: [Buffer; N],
     ) -> [&mut [f32]; N] {
         let ranges = buffers.map(|buffer| program.float_ranges[buffer].clone());
-        disjoint(&mut self.floats, ranges)
+        disjoint(self.aligned(), ranges)
+    }
+
+    /// The floats from the first cache line on: buffers begin at multiples of one.
+    fn aligned(&mut self) -> &mut [f32] {
+        let start = first_aligned(&self.floats);
+        &mut self.floats[start..]
     }
 
     /// The buffers of one layer, with one of bytes.
@@ -99,7 +108,11 @@ impl Memory {
     ) -> ([&mut [f32]; N], &mut [u8]) {
         let ranges = buffers.map(|buffer| program.float_ranges[buffer].clone());
         let range = bytes.map_or(0..0, |bytes| program.byte_ranges[bytes].clone());
-        (disjoint(&mut self.floats, ranges), &mut self.bytes[range])
+        let start = first_aligned(&self.floats);
+        (
+            disjoint(&mut self.floats[start..], ranges),
+            &mut self.bytes[range],
+        )
     }
 }
 
