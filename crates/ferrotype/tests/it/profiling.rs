@@ -170,9 +170,15 @@ fn a_short_run_has_a_profile_and_the_machines_load() {
     assert!(profile["steps"].as_u64().unwrap() >= 1, "{profile}");
     let metrics = &project::run(&project, "short")["metrics"];
     if cfg!(target_os = "linux") {
-        for key in ["system/memory_mb", "system/process_cpu_percent"] {
-            assert!(metrics[key].as_f64().unwrap() > 0.0, "{metrics}");
-        }
+        assert!(
+            metrics["system/memory_mb"].as_f64().unwrap() > 0.0,
+            "{metrics}"
+        );
+        // Shorter than a tick, it may have taken none.
+        assert!(
+            metrics["system/process_cpu_percent"].is_number(),
+            "{metrics}"
+        );
     }
 }
 
