@@ -144,6 +144,11 @@ impl Fitting {
         Ok(Some(norm))
     }
 
+    /// Bytes that an update reads and writes.
+    pub(crate) fn update_bytes(&self) -> u64 {
+        self.optimizer.update_bytes()
+    }
+
     /// Forgets what is accumulated, after a batch that failed.
     pub(crate) fn forget_accumulated(&mut self) {
         self.accumulated.clear();

@@ -113,6 +113,16 @@ impl Optimizer {
             .for_each(|piece| piece.update(average_decay));
     }
 
+    /// Bytes that an update reads and writes, the gradients' norm included: weights and moments
+    /// both ways, gradients twice.
+    pub(crate) fn update_bytes(&self) -> u64 {
+        let numbers = self.slots.iter().map(|slot| {
+            let weights: usize = slot.shape.iter().product();
+            2 * (2 * weights + slot.first.len() + slot.second.len())
+        });
+        (numbers.sum::<usize>() * size_of::<f32>()) as u64
+    }
+
     /// Adds the moments to `state` by name.
     pub(crate) fn write_to(&self, state: &mut State) {
         for slot in &self.slots {

@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod logging;
 mod output;
+mod profile;
 mod project;
 mod system_metrics;
 mod training;

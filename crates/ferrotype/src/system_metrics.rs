@@ -11,6 +11,12 @@ use std::time::{Duration, Instant};
 use ferrotype_core::id::RunId;
 use ferrotype_store::Writer;
 
+/// Time from the start to the first point: a short run has a curve too.
+const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Over less than this a load is told too coarsely by ticks, unless nothing else was told.
+const SHORTEST: Duration = Duration::from_millis(200);
+
 /// Time between two points.
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -19,7 +25,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 const MEGABYTE: f64 = 1e6;
 
-/// Logs the machine's load every ten seconds, on a thread of its own, until dropped.
+/// Logs the machine's load on a thread of its own: what memory is taken at the start, all of it
+/// after a second, then every ten seconds, and once more at the end, when it is dropped.
 pub(crate) struct SystemMetrics {
     step: Arc<AtomicU64>,
     stop: Option<Sender<()>>,
@@ -33,17 +40,32 @@ impl SystemMetrics {
         let (stop, stopped) = channel();
         let seen = Arc::clone(&step);
         let sample = move || {
+            let log = |points: &[(&'static str, f64)]| {
+                let step = seen.load(Ordering::Relaxed);
+                for (key, value) in points {
+                    // A store that cannot be written stops the training where its losses are logged.
+                    let _ = writer.log_metric(run, key, step, *value);
+                }
+            };
             let Some(mut before) = Reading::now() else {
                 return;
             };
-            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            log(&before.memory());
+            let mut interval = FIRST_INTERVAL;
+            let mut is_told = false;
+            loop {
+                let is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
                 let Some(now) = Reading::now() else { return };
-                let step = seen.load(Ordering::Relaxed);
-                for (key, value) in now.since(&before) {
-                    // A store that cannot be written stops the training where its losses are logged.
-                    let _ = writer.log_metric(run, key, step, value);
+                log(&now.memory());
+                if !is_told || now.at - before.at >= SHORTEST {
+                    log(&now.load_since(&before));
+                }
+                if is_last {
+                    return;
                 }
                 before = now;
+                interval = INTERVAL;
+                is_told = true;
             }
         };
         let thread = thread::Builder::new()
@@ -153,8 +175,19 @@ impl Reading {
         })
     }
 
-    /// The metrics between a reading before and this one.
-    fn since(&self, before: &Self) -> [(&'static str, f64); 6] {
+    /// The memory that is taken and left now.
+    fn memory(&self) -> [(&'static str, f64); 2] {
+        [
+            ("system/memory_mb", self.resident_bytes / MEGABYTE),
+            (
+                "system/memory_available_mb",
+                self.available_bytes / MEGABYTE,
+            ),
+        ]
+    }
+
+    /// The load between a reading before and this one.
+    fn load_since(&self, before: &Self) -> [(&'static str, f64); 4] {
         let seconds = (self.at - before.at).as_secs_f64().max(1e-3);
         let [all, busy] = [0, 1].map(|at| self.machine[at] - before.machine[at]);
         let per_second = |at: usize| (self.disk[at] - before.disk[at]) / seconds / MEGABYTE;
@@ -162,11 +195,6 @@ impl Reading {
         [
             ("system/cpu_percent", 100.0 * busy / all.max(1.0)),
             ("system/process_cpu_percent", 100.0 * process),
-            ("system/memory_mb", self.resident_bytes / MEGABYTE),
-            (
-                "system/memory_available_mb",
-                self.available_bytes / MEGABYTE,
-            ),
             ("system/disk_read_mb_per_second", per_second(0)),
             ("system/disk_write_mb_per_second", per_second(1)),
         ]
@@ -231,8 +259,9 @@ mod tests {
             resident_bytes: 5e6,
             available_bytes: 7e6,
         };
-        let values = now.since(&before).map(|(_, value)| value);
-        assert_eq!(values, [75.0, 150.0, 5.0, 7.0, 2.0, 1.0]);
+        let load = now.load_since(&before).map(|(_, value)| value);
+        assert_eq!(load, [75.0, 150.0, 2.0, 1.0]);
+        assert_eq!(now.memory().map(|(_, value)| value), [5.0, 7.0]);
     }
 
     #[cfg(target_os = "linux")]

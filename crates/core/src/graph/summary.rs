@@ -1,6 +1,6 @@
 //! What a network is and costs, layer by layer: the data of `ferrotype summary`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ pub struct Summary {
     pub buffers: u64,
     /// Floating-point operations of the forward pass; a multiply-add counts as two.
     pub flops: u64,
+    /// Those of a training step, forward and backward, when every layer is fitted; the optimiser's
+    /// are not counted.
+    pub training_flops: u64,
     /// Numbers that the layers give, the image not counted.
     pub output_elements: u64,
 }
@@ -41,6 +44,8 @@ pub struct LayerSummary {
     pub parameters: u64,
     /// Floating-point operations of the forward pass; a multiply-add counts as two.
     pub flops: u64,
+    /// Those of a training step, forward and backward.
+    pub training_flops: u64,
     /// Numbers that it gives.
     pub output_elements: u64,
 }
@@ -66,6 +71,7 @@ pub fn summary(graph: &Graph) -> Result<Summary, GraphError> {
         parameters: total(|layer| layer.parameters),
         buffers,
         flops: total(|layer| layer.flops),
+        training_flops: total(|layer| layer.training_flops),
         output_elements: total(|layer| layer.output_elements),
         layers,
     })
@@ -74,13 +80,20 @@ pub fn summary(graph: &Graph) -> Result<Summary, GraphError> {
 fn layers(graph: &Graph, infos: Vec<LayerInfo>) -> Vec<LayerSummary> {
     let mut shapes: HashMap<String, Vec<usize>> =
         HashMap::from([(IMAGE.to_string(), graph.input.to_vec())]);
+    // Layers whose output depends on a weight: only their gradient is wanted.
+    let mut learning: HashSet<String> = HashSet::new();
     infos
         .into_iter()
         .map(|info| {
+            let passes_on = info.inputs.iter().any(|name| learning.contains(name));
+            if passes_on || info.parameters > 0 {
+                learning.insert(info.name.clone());
+            }
             let read = info.inputs.iter().filter_map(|name| shapes.get(name));
             let input_shapes = read.cloned().collect();
             shapes.insert(info.name.clone(), info.output_shape.clone());
             LayerSummary {
+                training_flops: training_flops(&info, passes_on),
                 input_shapes,
                 output_elements: element_count(&info.output_shape),
                 name: info.name,
@@ -91,6 +104,19 @@ fn layers(graph: &Graph, infos: Vec<LayerInfo>) -> Vec<LayerSummary> {
             }
         })
         .collect()
+}
+
+/// A product has a gradient by its weight and one by its input, each as dear as itself; other
+/// layers are counted twice in the backward pass. Without a weight below, nobody asks for the
+/// gradient by the input (`passes_on`).
+fn training_flops(info: &LayerInfo, passes_on: bool) -> u64 {
+    let is_product = matches!(info.op, "conv2d" | "linear");
+    let backward = match (is_product, passes_on) {
+        (true, passes_on) => 1 + u64::from(passes_on),
+        (false, true) => 2,
+        (false, false) => u64::from(info.parameters > 0),
+    };
+    info.flops.saturating_mul(1 + backward)
 }
 
 #[cfg(test)]
@@ -119,6 +145,13 @@ mod tests {
             .map(|layer| layer.flops / 2)
             .sum();
         assert_eq!(products / 1_000_000, 1814);
+        // The first convolution needs no gradient by the image.
+        assert_eq!(conv1.training_flops, 2 * conv1.flops);
+        assert_eq!(
+            layer("layer1.0.conv1").unwrap().training_flops,
+            3 * layer("layer1.0.conv1").unwrap().flops
+        );
+        assert_eq!(summary.training_flops, 3 * summary.flops - conv1.flops);
         // A running mean and variance for each of the 4,800 channels that are normalised.
         assert_eq!(summary.buffers, 2 * 4_800);
     }

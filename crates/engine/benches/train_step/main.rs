@@ -200,8 +200,7 @@ fn report(bench: &mut Bench, arguments: &Arguments) {
 
 /// Runs the steps that were asked for with recording on and prints what each layer took.
 fn report_layers(bench: &mut Bench, arguments: &Arguments) {
-    bench.executor.set_recording(true);
-    bench.executor.take_spans();
+    bench.executor.set_recording(Some(Instant::now()));
     let milliseconds: f64 = (0..arguments.steps).map(|_| bench.step().0).sum();
     let spans = bench.executor.take_spans();
     let peak = peak::gflops(rayon::current_num_threads());

@@ -14,6 +14,8 @@ pub use self::cpu::{CpuExecutor, MemoryEstimate};
 pub use self::span::{Phase, Span};
 pub use self::targets::Targets;
 
+use std::time::Instant;
+
 use crate::error::EngineError;
 use crate::state::State;
 
@@ -145,9 +147,10 @@ pub trait Executor {
     /// There is not one entry for each tensor, or none is fitted.
     fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError>;
 
-    /// Whether [`Executor::take_spans`] is to be answered. Does nothing where it is not supported.
-    fn set_recording(&mut self, on: bool) {
-        let _ = on;
+    /// The moment that the starts of recorded spans are counted from; none switches recording
+    /// off. Does nothing where it is not supported.
+    fn set_recording(&mut self, since: Option<Instant>) {
+        let _ = since;
     }
 
     /// What was recorded since it was last asked.

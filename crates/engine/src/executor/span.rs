@@ -31,7 +31,7 @@ pub struct Span {
     pub name: String,
     /// What the time went to.
     pub phase: Phase,
-    /// Since recording began.
+    /// Since the moment that recording counts from.
     pub start: Duration,
     /// How long it took.
     pub duration: Duration,

@@ -1,22 +1,108 @@
-//! Whether a run fits into memory, before its first step.
+//! What a run takes of memory, and whether it fits, before its first step.
 
-use ferrotype_vision::loader::LoaderOptions;
+use ferrotype_core::config::schema::TrainConfig;
+use ferrotype_core::graph::Graph;
+use serde::Serialize;
 
 use super::TrainRequest;
 use super::recipe::Recipe;
+use super::stages::Fits;
 use crate::error::{EngineError, EngineErrorKind};
 use crate::executor::{CpuExecutor, Fit};
 
-/// The bytes that a run will take, by what takes them.
-struct Demand {
-    /// What, and how many bytes.
-    parts: Vec<(&'static str, u64)>,
+/// Bytes that a training or an inference takes, by what takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryDemand {
+    /// Weights and running statistics.
+    pub weights: u64,
+    /// The gradients of the fitted weights, and their sums where batches are accumulated.
+    pub gradients: u64,
+    /// The optimiser's moments.
+    pub optimizer: u64,
+    /// The moving average of the weights.
+    pub moving_average: u64,
+    /// What flows between layers, forward and backward.
+    pub activations: u64,
+    /// What the kernels take beside it.
+    pub workspace: u64,
+    /// Batches that the loader holds.
+    pub loader: u64,
 }
 
-impl Demand {
+impl MemoryDemand {
+    /// What training takes by `config`, with a loader that makes `prefetch` batches ahead, once
+    /// all layers that will thaw have thawed.
+    ///
+    /// # Errors
+    /// The graph does not pass its checks, or the configuration does not suit it.
+    pub fn of_training(
+        graph: &Graph,
+        config: &TrainConfig,
+        prefetch: usize,
+    ) -> Result<Self, EngineError> {
+        // In which step a layer thaws makes no difference.
+        let fits = Fits::new(graph, config, 1)?;
+        Self::with_fits(graph, config, &fits, config.batch_size, prefetch)
+    }
+
+    /// What answering batches of `batch` images takes.
+    ///
+    /// # Errors
+    /// The graph does not pass its checks.
+    pub fn of_inference(graph: &Graph, batch: usize) -> Result<Self, EngineError> {
+        let network = CpuExecutor::inference_memory_estimate(graph, batch)?;
+        Ok(Self {
+            weights: network.parameters,
+            gradients: 0,
+            optimizer: 0,
+            moving_average: 0,
+            activations: network.activations,
+            workspace: network.workspace,
+            loader: 0,
+        })
+    }
+
+    fn with_fits(
+        graph: &Graph,
+        config: &TrainConfig,
+        fits: &Fits,
+        batch_size: usize,
+        prefetch: usize,
+    ) -> Result<Self, EngineError> {
+        let network = CpuExecutor::memory_estimate(graph, batch_size, &config.optimizer)?;
+        let fits = fits.in_epoch(config.epochs.saturating_sub(1));
+        let (fitted, all) = fitted_numbers(graph, &fits)?;
+        // The estimate is for all tensors; frozen ones have neither gradient nor moments.
+        let part = |bytes: u64| (bytes as f64 * fitted as f64 / all.max(1) as f64) as u64;
+        let gradients = part(network.gradients);
+        let sums = if config.accumulate > 1 { gradients } else { 0 };
+        Ok(Self {
+            weights: network.parameters,
+            gradients: gradients + sums,
+            optimizer: part(network.optimizer),
+            moving_average: if config.ema.is_some() { gradients } else { 0 },
+            activations: network.activations,
+            workspace: network.workspace,
+            loader: loader_bytes(graph, prefetch, batch_size),
+        })
+    }
+
     /// All parts together.
-    fn total(&self) -> u64 {
-        self.parts.iter().map(|(_, bytes)| bytes).sum()
+    pub fn total(&self) -> u64 {
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// What takes memory, and how many bytes.
+    pub fn parts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("weights", self.weights),
+            ("gradients", self.gradients),
+            ("optimizer", self.optimizer),
+            ("moving average", self.moving_average),
+            ("activations", self.activations),
+            ("workspace", self.workspace),
+            ("loader", self.loader),
+        ]
     }
 }
 
@@ -28,17 +114,25 @@ pub(super) fn check(request: &TrainRequest<'_>, recipe: &Recipe<'_>) -> Result<(
     let Some(available) = request.available_memory else {
         return Ok(());
     };
-    let demand = |batch_size| demand(request, recipe, batch_size);
+    let demand = |batch_size| {
+        MemoryDemand::with_fits(
+            &request.graph,
+            recipe.config,
+            &recipe.fits,
+            batch_size,
+            recipe.train_loader.prefetch,
+        )
+    };
     let batch_size = recipe.config.batch_size;
     let wanted = demand(batch_size)?;
     if wanted.total() <= available {
         return Ok(());
     }
     let parts: Vec<String> = wanted
-        .parts
-        .iter()
+        .parts()
+        .into_iter()
         .filter(|(_, bytes)| *bytes > 0)
-        .map(|(what, bytes)| format!("{what} {}", in_words(*bytes)))
+        .map(|(what, bytes)| format!("{what} {}", in_words(bytes)))
         .collect();
     let mut fitting = batch_size / 2;
     while fitting > 0 && demand(fitting)?.total() > available {
@@ -64,40 +158,9 @@ pub(super) fn check(request: &TrainRequest<'_>, recipe: &Recipe<'_>) -> Result<(
     .with_hint(hint))
 }
 
-/// What a run takes with batches of that many images.
-fn demand(
-    request: &TrainRequest<'_>,
-    recipe: &Recipe<'_>,
-    batch_size: usize,
-) -> Result<Demand, EngineError> {
-    let config = recipe.config;
-    let network = CpuExecutor::memory_estimate(&request.graph, batch_size, &config.optimizer)?;
-    let fits = recipe.fits.in_epoch(config.epochs.saturating_sub(1));
-    let (fitted, all) = fitted_numbers(request, &fits)?;
-    // The estimate is for all tensors; frozen ones have neither gradient nor moments.
-    let part = |bytes: u64| (bytes as f64 * fitted as f64 / all.max(1) as f64) as u64;
-    let gradients = part(network.gradients);
-    let sums = if config.accumulate > 1 { gradients } else { 0 };
-    let average = if config.ema.is_some() { gradients } else { 0 };
-    Ok(Demand {
-        parts: vec![
-            ("weights", network.parameters),
-            ("gradients", gradients + sums),
-            ("optimizer", part(network.optimizer)),
-            ("moving average", average),
-            ("activations", network.activations),
-            ("workspace", network.workspace),
-            ("loader", loader_bytes(&recipe.train_loader, batch_size)),
-        ],
-    })
-}
-
 /// How many numbers are fitted, and how many could be.
-fn fitted_numbers(
-    request: &TrainRequest<'_>,
-    fits: &[Option<Fit>],
-) -> Result<(usize, usize), EngineError> {
-    let specs = request.graph.tensors()?;
+fn fitted_numbers(graph: &Graph, fits: &[Option<Fit>]) -> Result<(usize, usize), EngineError> {
+    let specs = graph.tensors()?;
     let trained = specs
         .iter()
         .zip(fits)
@@ -109,9 +172,9 @@ fn fitted_numbers(
 }
 
 /// Batches that are ready, being made, in the step, and kept to be made anew.
-fn loader_bytes(loader: &LoaderOptions, batch_size: usize) -> u64 {
-    let input_len = loader.transform.input_len();
-    let batches = loader.prefetch.max(1) + 2;
+fn loader_bytes(graph: &Graph, prefetch: usize, batch_size: usize) -> u64 {
+    let input_len: usize = graph.input.iter().product();
+    let batches = prefetch.max(1) + 2;
     (batches * batch_size * input_len * size_of::<f32>()) as u64
 }
 

@@ -7,6 +7,7 @@ mod hygiene;
 mod memory;
 mod observer;
 mod pace;
+mod profile;
 mod rate_finder;
 mod recipe;
 mod run;
@@ -23,10 +24,12 @@ use ferrotype_core::graph::Graph;
 use ferrotype_vision::loader::{LoaderOptions, SampleSource};
 
 pub use failure::FAILED_BATCH;
+pub use memory::MemoryDemand;
 pub use observer::{
     CheckpointKind, Control, EpochSummary, StepProgress, TrainObserver, TrainStart,
     ValidationOutputs, Verdict,
 };
+pub use profile::{Profile, ProfileOptions, Section, SectionKind};
 pub use rate_finder::{RateCurve, RateFinderOptions, RatePoint, find_learning_rate};
 
 use self::run::Run;

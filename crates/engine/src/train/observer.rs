@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::profile::{Profile, ProfileOptions};
+
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -126,6 +128,12 @@ pub enum CheckpointKind {
 ///
 /// All methods are called on the thread that called [`super::train`].
 pub trait TrainObserver {
+    /// Which steps [`TrainObserver::on_profile`] is to be told about; none for no profile. Asked
+    /// once, before the run starts.
+    fn wants_profile(&self) -> Option<ProfileOptions> {
+        None
+    }
+
     /// The run starts.
     fn on_start(&mut self, start: &TrainStart) {
         let _ = start;
@@ -144,6 +152,12 @@ pub trait TrainObserver {
     /// An epoch is done; its checkpoints are written.
     fn on_epoch_end(&mut self, summary: &EpochSummary) {
         let _ = summary;
+    }
+
+    /// The steps that were to be profiled are done; again, with more, after the validation that
+    /// follows. A run that ends before tells what there is.
+    fn on_profile(&mut self, profile: &Profile) {
+        let _ = profile;
     }
 
     /// A checkpoint is written.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ferrotype_vision::loader::{Batch, Batches, Loader};
 
+use super::memory;
 use super::recipe::{Recipe, new_executor, targets};
 use super::{Control, TrainRequest};
 use crate::error::{EngineError, EngineErrorKind};
@@ -80,6 +81,7 @@ pub fn find_learning_rate(
 ) -> Result<RateCurve, EngineError> {
     check(options)?;
     let recipe = Recipe::new(&request)?;
+    memory::check(&request, &recipe)?;
     let mut executor = new_executor(&mut request)?;
     executor.set_fits(&recipe.fits.in_epoch(0))?;
     let mut test = RangeTest {

@@ -13,6 +13,7 @@ use super::failure::{FAILED_BATCH, Place};
 use super::hygiene::{Explosion, LossWatch};
 use super::memory;
 use super::pace::Pace;
+use super::profile::{Profiler, SectionKind};
 use super::recipe::{Recipe, new_executor, targets};
 use super::{
     Control, StepProgress, TrainEnd, TrainObserver, TrainOutcome, TrainRequest, TrainStart,
@@ -40,6 +41,7 @@ pub(super) struct Run<'a> {
     pub(super) epoch_started: Instant,
     /// Time in the epoch under way in which a step waited for its batch.
     pub(super) waited: Duration,
+    pub(super) profiler: Profiler,
     train: Arc<dyn SampleSource>,
     directory: PathBuf,
     /// How the executor was told to fit each tensor; empty before it was.
@@ -104,10 +106,12 @@ impl<'a> Run<'a> {
             saved_at: Instant::now(),
             epoch_started: Instant::now(),
             waited: Duration::ZERO,
+            profiler: Profiler::default(),
             fits: Vec::new(),
             step_images: Vec::new(),
         };
         let resumed = run.continue_from_last(request.resume)?;
+        run.profiler = Profiler::new(run.observer.wants_profile(), run.steps_left());
         run.announce(resumed)?;
         Ok(run)
     }
@@ -130,6 +134,12 @@ impl<'a> Run<'a> {
         self.recipe.shape.steps() as u64
     }
 
+    /// Steps of this session, if nothing ends it early.
+    fn steps_left(&self) -> u64 {
+        let all = u64::from(self.recipe.config.epochs) * self.steps_in_epoch();
+        all.saturating_sub(self.progress.global_step)
+    }
+
     /// Trains until the epochs are done, the metric no longer improves, or the observer stops.
     ///
     /// # Errors
@@ -141,16 +151,25 @@ impl<'a> Run<'a> {
             self.waited = Duration::ZERO;
             if matches!(self.steps()?, EpochEnd::Stopped) {
                 self.save_last()?;
+                self.tell_profile();
                 return Ok(self.outcome(TrainEnd::Interrupted));
             }
             self.finish_epoch()?;
         }
+        self.tell_profile();
         let all_done = self.progress.epoch >= self.recipe.config.epochs;
         Ok(self.outcome(if all_done {
             TrainEnd::Completed
         } else {
             TrainEnd::EarlyStopped
         }))
+    }
+
+    /// Hands over what was profiled since it was last done.
+    pub(super) fn tell_profile(&mut self) {
+        if let Some(profile) = self.profiler.news() {
+            self.observer.on_profile(profile);
+        }
     }
 
     /// Tells the executor how the tensors are fitted in the epoch under way, when that is news.
@@ -194,12 +213,16 @@ impl<'a> Run<'a> {
         let count = shape.batches_in(step);
         let mut sum = StepSum::default();
         self.step_images.clear();
+        let step_number = self.progress.global_step + 1;
+        self.profiler
+            .begin(SectionKind::Step(step_number), &mut *self.executor);
         for number in 0..count {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else {
                 break;
             };
             self.waited += asked.elapsed();
+            self.profiler.waited(asked, &mut *self.executor);
             let batches_before = u64::from(self.progress.epoch) * shape.batches() as u64;
             let place = BatchInStep {
                 number: batches_before + (first_batch + number) as u64,
@@ -208,6 +231,10 @@ impl<'a> Run<'a> {
             };
             self.batch(&batch, &place, &mut sum)?;
             batches.recycle(batch);
+        }
+        self.profiler.end(sum.images, &mut *self.executor);
+        if self.profiler.is_window_over() {
+            self.tell_profile();
         }
         self.count_step(&sum);
         self.watch_loss(&sum)?;

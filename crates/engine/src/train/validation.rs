@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ferrotype_vision::loader::{Loader, plain_order};
 use ferrotype_vision::views::{View, mean_of_views};
 
+use super::profile::SectionKind;
 use super::run::{Run, mean};
 use super::{EpochSummary, ValidationOutputs, Verdict};
 use crate::error::EngineError;
@@ -35,10 +36,16 @@ impl Run<'_> {
         progress.correct = 0;
         progress.seen = 0;
         progress.finished = stops || progress.epoch >= self.recipe.config.epochs;
+        self.profiler
+            .begin(SectionKind::Checkpoint, &mut *self.executor);
         if improved {
             self.save_best()?;
         }
         self.save_last()?;
+        self.profiler.end(0, &mut *self.executor);
+        if self.profiler.is_window_over() {
+            self.tell_profile();
+        }
         self.observer.on_epoch_end(&summary);
         Ok(())
     }
@@ -49,13 +56,20 @@ impl Run<'_> {
         if count == 0 {
             return Ok(None);
         }
+        let epoch = self.progress.epoch + 1;
+        self.profiler
+            .begin(SectionKind::Validation(epoch), &mut *self.executor);
         let source = Arc::clone(&self.validation);
         let options = &self.recipe.validation_loader;
         let mut batches = Loader::epoch(source, options, plain_order(count), 0, 0);
         let mut logits = Vec::with_capacity(count * self.recipe.classes);
         let mut labels = Vec::with_capacity(count);
-        while let Some(batch) = batches.next() {
-            let batch = batch?;
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = batches.next().transpose()? else {
+                break;
+            };
+            self.profiler.waited(asked, &mut *self.executor);
             let size = [batch.height as usize, batch.width as usize];
             logits.extend(self.answer(&batch.images, batch.labels.len(), size)?);
             labels.extend(&batch.labels);
@@ -66,8 +80,9 @@ impl Run<'_> {
             logits: &logits,
             labels: &labels,
         };
-        let epoch = self.progress.epoch + 1;
-        Ok(Some(self.observer.on_validation(epoch, &outputs)))
+        let verdict = self.observer.on_validation(epoch, &outputs);
+        self.profiler.end(count, &mut *self.executor);
+        Ok(Some(verdict))
     }
 
     /// The network's logits; those of the views' mean probabilities when there are several.

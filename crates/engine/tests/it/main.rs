@@ -9,6 +9,7 @@ mod golden;
 mod golden_recipe;
 mod gradients;
 mod onnx;
+mod profiling;
 mod recipe;
 mod reference;
 mod support;

@@ -170,6 +170,7 @@ fn train(
     let order = TrainingJob {
         register: Some(NAME.into()),
         alias: Some(ALIAS.into()),
+        ..TrainingJob::default()
     };
     let claimed = training::begin(context, store, plan, composed, None, &order)?;
     let trained = training::work(context, store, claimed)?;

@@ -5,12 +5,15 @@ mod data;
 mod demo;
 mod evaluate;
 mod export;
+mod find_rate;
 mod job;
 mod model_import;
 mod models;
 mod predict;
+mod profile;
 mod runs;
 mod serve;
+mod summary;
 mod train;
 mod weights;
 
@@ -27,8 +30,14 @@ pub(crate) enum Command {
     Data(data::Arguments),
     /// Show the configuration that a training would use
     Config(config::Arguments),
+    /// Tell what a network is and costs, layer by layer
+    Summary(summary::Arguments),
+    /// Find a learning rate that suits, by a short test
+    FindRate(find_rate::Arguments),
     /// Fit a network to a dataset
     Train(train::Arguments),
+    /// Tell where the time of a training went
+    Profile(profile::Arguments),
     /// Measure how good a run or model is
     Evaluate(evaluate::Arguments),
     /// Write a run's or model's ONNX file
@@ -53,7 +62,10 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Config(arguments) => config::run(arguments, context),
+        Command::Summary(arguments) => summary::run(arguments, context),
+        Command::FindRate(arguments) => find_rate::run(arguments, context),
         Command::Train(arguments) => train::run(arguments, context),
+        Command::Profile(arguments) => profile::run(arguments, context),
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Export(arguments) => export::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),

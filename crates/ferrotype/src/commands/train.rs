@@ -14,6 +14,7 @@ use crate::config_files;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Table, text};
+use crate::profile::{self, Summary};
 use crate::training::{self, Plan, Trained, TrainingJob};
 use crate::weights_source;
 
@@ -23,8 +24,12 @@ Examples:
   ferrotype train data.dataset=land train.epochs=40  train on an imported dataset
   ferrotype train --multirun train.learning_rate=1e-3,3e-4 data.dataset=land
   ferrotype train --resume run-1a2b3c4d              go on with an interrupted run
+  ferrotype train --profile data.dataset=land        tell where the time goes, layer by layer
 
 `ferrotype config show --origin` lists every setting.";
+
+/// Layers that a profile shows when training is done; `ferrotype profile` has all.
+const DEAREST_LAYERS: usize = 10;
 
 /// The arguments of `ferrotype train`.
 #[derive(Debug, Args)]
@@ -47,13 +52,23 @@ pub(crate) struct Arguments {
     /// Train every combination of settings with several values, one after another
     #[arg(long)]
     multirun: bool,
+    /// Measure where the time of 30 steps (or of so many) goes, and write a trace
+    #[arg(
+        long,
+        value_name = "STEPS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30",
+        value_parser = clap::value_parser!(u64).range(1..=1000)
+    )]
+    profile: Option<u64>,
 }
 
 /// Does it.
 pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     check_early(&arguments)?;
     if let Some(run) = &arguments.resume {
-        return resume(context, run, arguments.register);
+        return resume(context, run, &order(&arguments));
     }
     let store = context.store()?;
     let mut overrides = arguments.overrides.clone();
@@ -128,11 +143,15 @@ fn begin(
         refuse_taken_name(context, store, name)?;
     }
     let (composed, plan) = plan(context, store, overrides)?;
-    let order = TrainingJob {
+    training::begin(context, store, &plan, &composed, name, &order(arguments))
+}
+
+fn order(arguments: &Arguments) -> TrainingJob {
+    TrainingJob {
         register: arguments.register.clone(),
         alias: None,
-    };
-    training::begin(context, store, &plan, &composed, name, &order)
+        profile_steps: arguments.profile,
+    }
 }
 
 /// A run is named by its name, so there should be one of each.
@@ -174,10 +193,10 @@ fn quoted(text: &str) -> Option<String> {
     (!text.contains(['\'', '\\'])).then(|| format!("'{text}'"))
 }
 
-fn resume(context: &Context, text: &str, register: Option<String>) -> anyhow::Result<()> {
+fn resume(context: &Context, text: &str, changes: &TrainingJob) -> anyhow::Result<()> {
     let store = context.existing_store()?;
     let run = context.wait(store.find_run(text))?;
-    let claimed = training::resume(context, &store, &run, register)?;
+    let claimed = training::resume(context, &store, &run, changes)?;
     context.printer().step("Resuming", &run.name);
     let trained = training::work(context, &store, claimed)?;
     conclude(context, &trained)
@@ -251,6 +270,9 @@ pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<(
             text::plural(outcome.epochs.into(), "epoch")
         ),
     );
+    if let Some(profile) = &trained.profile {
+        show_profile(context, profile);
+    }
     let mut table = Table::new(["run", ">best epoch", ">test accuracy", "model"]);
     let model = trained.model.as_ref();
     table.row([
@@ -267,6 +289,9 @@ pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<(
     printer.status(format_args!(
         "Next: ferrotype evaluate {name} --html report.html"
     ));
+    if trained.profile.is_some() {
+        printer.status(format_args!("      ferrotype profile {name}"));
+    }
     match model {
         Some(model) => printer.status(format_args!(
             "      ferrotype serve --model {}",
@@ -277,6 +302,15 @@ pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<(
         )),
     }
     Ok(())
+}
+
+/// Where the time went, in short.
+fn show_profile(context: &Context, summary: &Summary) {
+    let printer = context.printer();
+    printer.table(&profile::phase_table(summary));
+    printer.result("");
+    printer.table(&profile::layer_table(summary, Some(DEAREST_LAYERS)));
+    printer.result("");
 }
 
 fn test_accuracy(trained: &Trained) -> String {

@@ -44,6 +44,27 @@ pub(crate) fn bytes(value: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// A large count to three digits: `925`, `1.23 k`, `30.9 G`.
+pub(crate) fn large(value: u64) -> String {
+    const UNITS: [&str; 5] = ["k", "M", "G", "T", "P"];
+    if value < 1000 {
+        return value.to_string();
+    }
+    let mut scaled = value as f64 / 1000.0;
+    let mut unit = 0;
+    // From 999.5 on, three digits would round up to a thousand.
+    while scaled >= 999.5 && unit + 1 < UNITS.len() {
+        scaled /= 1000.0;
+        unit += 1;
+    }
+    let digits = match scaled {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    format!("{scaled:.digits$} {}", UNITS[unit])
+}
+
 /// A share of one: `92.3 %`.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
@@ -143,6 +164,20 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(bytes(value), text);
+        }
+    }
+
+    #[test]
+    fn large_counts_have_three_digits() {
+        let cases = [
+            (999, "999"),
+            (1_230, "1.23 k"),
+            (999_499, "999 k"),
+            (999_500, "1.00 M"),
+            (30_948_000_000, "30.9 G"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(large(value), text);
         }
     }
 

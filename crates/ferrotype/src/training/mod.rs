@@ -9,6 +9,8 @@ mod memory;
 mod observer;
 mod plan;
 pub(crate) mod preview;
+mod profile;
+mod rate_finder;
 pub(crate) mod register;
 mod run_log;
 mod sources;
@@ -32,8 +34,11 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::text;
+use crate::profile::Summary;
 use observer::{Observer, Watch};
-pub(crate) use plan::{Plan, graph, preprocessing};
+pub(crate) use plan::{BATCHES_AHEAD, Plan, graph, preprocessing};
+use profile::Profiling;
+pub(crate) use rate_finder::find_rate;
 use run_log::RunLog;
 pub(crate) use weights::Pretrained;
 
@@ -49,6 +54,9 @@ pub(crate) struct TrainingJob {
     /// Point this alias to it.
     #[serde(default)]
     pub(crate) alias: Option<String>,
+    /// Measure where the time of so many steps goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile_steps: Option<u64>,
 }
 
 /// What a training led to.
@@ -61,6 +69,16 @@ pub(crate) struct Trained {
     pub(crate) report: Option<EvaluationReport>,
     /// The model version, if one was asked for.
     pub(crate) model: Option<ModelVersion>,
+    /// Where its time went, if that was asked for.
+    pub(crate) profile: Option<Summary>,
+}
+
+/// How the training itself ended.
+struct Ended {
+    outcome: TrainOutcome,
+    /// Somebody cancelled the job.
+    is_cancelled: bool,
+    profile: Option<Summary>,
 }
 
 /// Makes the run and its job, and takes the job on.
@@ -119,7 +137,7 @@ pub(crate) fn resume(
     context: &Context,
     store: &Store,
     run: &Run,
-    register: Option<String>,
+    changes: &TrainingJob,
 ) -> anyhow::Result<ClaimedJob> {
     // Says who works on it, if somebody does.
     let lock = store.lock_run(run.id);
@@ -134,19 +152,20 @@ pub(crate) fn resume(
         ..JobFilter::default()
     };
     let last = context.wait(store.jobs(&filter, 1))?.pop();
-    let mut order = match &last {
+    let before = match &last {
         Some(job) => read_payload(job)?,
         None => TrainingJob::default(),
     };
-    let is_the_same = register.is_none() || register == order.register;
+    let order = TrainingJob {
+        register: changes.register.clone().or(before.register.clone()),
+        alias: before.alias.clone(),
+        profile_steps: changes.profile_steps.or(before.profile_steps),
+    };
     match last {
-        Some(job) if is_the_same && can_be_taken_on(job.status) => {
+        Some(job) if order == before && can_be_taken_on(job.status) => {
             Ok(context.wait(store.claim_job(job.id))?)
         }
-        _ => {
-            order.register = register.or(order.register);
-            claim_new(context, store, run.id, &order)
-        }
+        _ => claim_new(context, store, run.id, &order),
     }
 }
 
@@ -290,21 +309,22 @@ impl Worker<'_> {
     /// whether somebody cancelled it.
     fn work(&self, order: &TrainingJob) -> anyhow::Result<(Trained, bool)> {
         let plan = Plan::of_run(self.context, self.store, self.run)?;
-        let (outcome, cancelled) = self.train(&plan)?;
+        let ended = self.train(&plan, order)?;
         let mut trained = Trained {
             run: self.run.clone(),
-            outcome,
+            outcome: ended.outcome,
             report: None,
             model: None,
+            profile: ended.profile,
         };
         if trained.outcome.end == TrainEnd::Interrupted {
-            return Ok((trained, cancelled));
+            return Ok((trained, ended.is_cancelled));
         }
         self.finish(&plan, order, &mut trained)?;
         Ok((trained, false))
     }
 
-    fn train(&self, plan: &Plan) -> anyhow::Result<(TrainOutcome, bool)> {
+    fn train(&self, plan: &Plan, order: &TrainingJob) -> anyhow::Result<Ended> {
         self.check_checkpoint()?;
         let sources = plan.sources(self.context, self.store)?;
         self.keep_sheet(plan, sources.train.as_ref());
@@ -326,14 +346,19 @@ impl Worker<'_> {
             resume: true,
         };
         let mut observer = Observer::new(self, plan, writer.clone(), &watch);
+        observer.profiling = order
+            .profile_steps
+            .map(|steps| Profiling::new(steps, self.run, plan));
         let outcome = train(request, &mut observer);
+        let profiling = observer.profiling.take();
         observer.finish()?;
         let outcome = outcome?;
         writer.flush()?;
         let cancelled = watch.job.is_cancel_requested();
-        Ok((
+        Ok(Ended {
             outcome,
-            cancelled && !self.context.interrupt().is_requested(),
-        ))
+            is_cancelled: cancelled && !self.context.interrupt().is_requested(),
+            profile: profiling.and_then(|profiling| profiling.summary),
+        })
     }
 }

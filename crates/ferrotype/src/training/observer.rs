@@ -5,13 +5,14 @@ use std::path::Path;
 use ferrotype_core::config::schema::Monitor;
 use ferrotype_core::id::{JobId, RunId};
 use ferrotype_engine::train::{
-    CheckpointKind, Control, EpochSummary, StepProgress, TrainObserver, TrainStart,
-    ValidationOutputs, Verdict,
+    CheckpointKind, Control, EpochSummary, Profile, ProfileOptions, StepProgress, TrainObserver,
+    TrainStart, ValidationOutputs, Verdict,
 };
 use ferrotype_inference::softmax;
 use ferrotype_measure::{Classification, ClassificationReport, MeasureError};
 use ferrotype_store::{JobWatch, Store, Writer};
 
+use super::profile::Profiling;
 use super::run_log::RunLog;
 use super::{Plan, Worker};
 use crate::context::Context;
@@ -39,12 +40,12 @@ impl Watch {
 
 /// The engine's observer of one run.
 pub(super) struct Observer<'a> {
-    context: &'a Context,
-    store: &'a Store,
-    log: &'a RunLog,
+    pub(super) context: &'a Context,
+    pub(super) store: &'a Store,
+    pub(super) log: &'a RunLog,
     watch: &'a Watch,
     writer: Writer,
-    run: RunId,
+    pub(super) run: RunId,
     job: JobId,
     monitor: Monitor,
     classes: usize,
@@ -53,6 +54,8 @@ pub(super) struct Observer<'a> {
     step: u64,
     loss: RunningMean,
     validation: Option<ClassificationReport>,
+    /// None where none was asked for.
+    pub(super) profiling: Option<Profiling>,
     /// The first thing that went wrong here; it stops the training.
     failure: Option<anyhow::Error>,
 }
@@ -74,6 +77,7 @@ impl<'a> Observer<'a> {
             step: 0,
             loss: RunningMean::default(),
             validation: None,
+            profiling: None,
             failure: None,
         }
     }
@@ -128,6 +132,10 @@ impl<'a> Observer<'a> {
 }
 
 impl TrainObserver for Observer<'_> {
+    fn wants_profile(&self) -> Option<ProfileOptions> {
+        self.profiling.as_ref().map(Profiling::options)
+    }
+
     fn on_start(&mut self, start: &TrainStart) {
         let printer = self.context.printer();
         if let Some((epoch, steps)) = start.resumed_at {
@@ -219,6 +227,10 @@ impl TrainObserver for Observer<'_> {
         // A crash from here on loses no metric of the epoch; once an epoch that is cheap.
         let flushed = self.writer.flush();
         self.check(flushed);
+    }
+
+    fn on_profile(&mut self, profile: &Profile) {
+        self.keep_profile(profile);
     }
 
     fn on_checkpoint(&mut self, kind: CheckpointKind, path: &Path) {

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 /// Batches that the loader makes ahead of the step.
-const BATCHES_AHEAD: usize = 4;
+pub(crate) const BATCHES_AHEAD: usize = 4;
 
 /// Red, green and blue.
 const CHANNELS: usize = 3;

@@ -8,7 +8,7 @@ use super::shapes;
 use crate::error::EngineError;
 use crate::executor::plan::{Mode, Plan};
 
-/// Bytes that training takes.
+/// Bytes that training or inference takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryEstimate {
     /// Weights and running statistics.
@@ -43,8 +43,6 @@ pub(super) fn estimate(
     let specs = graph.tensors()?;
     let plan = Plan::new(graph, &specs)?;
     let programs = [Mode::Training, Mode::Evaluation].map(|mode| Program::new(&plan, batch, mode));
-    let floats = programs.iter().map(|program| program.float_total).max();
-    let bytes = programs.iter().map(|program| program.byte_total).max();
     let trained = float_bytes(specs.iter().filter(|spec| spec.role.is_trained()));
     let moments = match optimizer {
         OptimizerConfig::AdamW { .. } => 2,
@@ -55,9 +53,35 @@ pub(super) fn estimate(
         parameters: float_bytes(specs.iter()),
         gradients: trained,
         optimizer: moments * trained,
-        activations: (floats.unwrap_or(0) * size_of::<f32>() + bytes.unwrap_or(0)) as u64,
+        activations: activations(&programs),
         workspace: workspace(&plan, batch),
     })
+}
+
+/// Plans evaluation alone.
+///
+/// # Errors
+/// The graph does not pass its checks, or has nothing to fit.
+pub(super) fn estimate_inference(
+    graph: &Graph,
+    batch: usize,
+) -> Result<MemoryEstimate, EngineError> {
+    let specs = graph.tensors()?;
+    let plan = Plan::new(graph, &specs)?;
+    Ok(MemoryEstimate {
+        parameters: float_bytes(specs.iter()),
+        gradients: 0,
+        optimizer: 0,
+        activations: activations(&[Program::new(&plan, batch, Mode::Evaluation)]),
+        workspace: workspace(&plan, batch),
+    })
+}
+
+/// What the buffers take that passes share.
+fn activations(programs: &[Program]) -> u64 {
+    let floats = programs.iter().map(|program| program.float_total).max();
+    let bytes = programs.iter().map(|program| program.byte_total).max();
+    (floats.unwrap_or(0) * size_of::<f32>() + bytes.unwrap_or(0)) as u64
 }
 
 fn float_bytes<'a>(specs: impl Iterator<Item = &'a TensorSpec>) -> u64 {

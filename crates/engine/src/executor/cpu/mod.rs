@@ -12,6 +12,8 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::{Graph, Op};
 
@@ -75,6 +77,18 @@ impl CpuExecutor {
         optimizer: &OptimizerConfig,
     ) -> Result<MemoryEstimate, EngineError> {
         estimate::estimate(graph, batch, optimizer)
+    }
+
+    /// What answering batches of `batch` images takes: as [`CpuExecutor::memory_estimate`],
+    /// without gradients and moments.
+    ///
+    /// # Errors
+    /// The graph does not pass its checks, or has nothing to fit.
+    pub fn inference_memory_estimate(
+        graph: &Graph,
+        batch: usize,
+    ) -> Result<MemoryEstimate, EngineError> {
+        estimate::estimate_inference(graph, batch)
     }
 
     /// The mean loss of a batch and its gradient by each fitted tensor, by the tensor's name.
@@ -170,6 +184,18 @@ impl CpuExecutor {
         index
     }
 
+    /// Fits the weights by the gradients, and moves the running statistics.
+    fn update(
+        &mut self,
+        output: &PassOutput,
+        batch: usize,
+        options: &StepOptions<'_>,
+    ) -> Result<Option<f64>, EngineError> {
+        let norm = self.fitting.apply(&mut self.gradients, options)?;
+        self.move_statistics(output, batch, options);
+        Ok(norm)
+    }
+
     /// [`Executor::train_step`], on the thread it is called from.
     fn step(
         &mut self,
@@ -184,16 +210,23 @@ impl CpuExecutor {
                 return Err(error);
             }
         };
-        let (fitting, gradients) = (&mut self.fitting, &mut self.gradients);
-        let gradient_norm = self.recorder.time(
-            || Description::of_phase("update", Phase::Update, 0),
-            || fitting.apply(gradients, options),
-        )?;
-        self.move_statistics(&output, targets.count(self.plan.classes), options);
+        let batch = targets.count(self.plan.classes);
+        let mut recorder = std::mem::take(&mut self.recorder);
+        let moves = recorder.is_on() && options.updates;
+        let bytes = if moves {
+            self.fitting.update_bytes()
+        } else {
+            0
+        };
+        let gradient_norm = recorder.time(
+            || Description::of_phase("update", Phase::Update, bytes),
+            || self.update(&output, batch, options),
+        );
+        self.recorder = recorder;
         Ok(StepOutput {
             loss: output.loss.loss,
             correct: output.loss.correct,
-            gradient_norm,
+            gradient_norm: gradient_norm?,
         })
     }
 
@@ -289,8 +322,8 @@ impl Executor for CpuExecutor {
         Ok(())
     }
 
-    fn set_recording(&mut self, on: bool) {
-        self.recorder.set(on);
+    fn set_recording(&mut self, since: Option<Instant>) {
+        self.recorder.set(since);
     }
 
     fn take_spans(&mut self) -> Vec<Span> {

@@ -15,13 +15,14 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Switches it on or off. Its clock starts when it is switched on.
-    pub(super) fn set(&mut self, is_on: bool) {
-        match (is_on, self.origin) {
-            (true, None) => self.origin = Some(Instant::now()),
-            (false, _) => self.origin = None,
-            _ => {}
-        }
+    /// Switches it on, with starts counted from a moment, or off.
+    pub(super) fn set(&mut self, origin: Option<Instant>) {
+        self.origin = origin;
+    }
+
+    /// Whether it is switched on.
+    pub(super) fn is_on(&self) -> bool {
+        self.origin.is_some()
     }
 
     /// The spans since it was last asked.

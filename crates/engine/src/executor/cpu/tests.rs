@@ -110,7 +110,7 @@ fn every_pass_of_a_group_is_recorded_once_while_it_is_switched_on() {
     let mut executor = CpuExecutor::new(&graph("baseline", 16), &SGD, 1).unwrap();
     step(&mut executor, 16, 4, 0);
     assert!(executor.take_spans().is_empty());
-    executor.set_recording(true);
+    executor.set_recording(Some(std::time::Instant::now()));
     step(&mut executor, 16, 4, 1);
     let spans = executor.take_spans();
     let count = |phase: Phase| {
@@ -134,7 +134,7 @@ fn every_pass_of_a_group_is_recorded_once_while_it_is_switched_on() {
         );
         end = span.start + span.duration;
     }
-    executor.set_recording(false);
+    executor.set_recording(None);
     step(&mut executor, 16, 4, 2);
     assert!(executor.take_spans().is_empty());
 }
@@ -151,7 +151,7 @@ fn nothing_is_computed_backwards_above_the_first_layer_that_is_fitted() {
         .collect();
     let whole = Program::new(&executor.plan, 4, Mode::Training).float_total;
     executor.set_fits(&fits).unwrap();
-    executor.set_recording(true);
+    executor.set_recording(Some(std::time::Instant::now()));
     let before = executor.state();
     step(&mut executor, 16, 4, 0);
     let spans = executor.take_spans();

@@ -1,0 +1,105 @@
+//! A profile in the terminal: its phases, its layers.
+
+use super::Summary;
+use super::summary::Cost;
+use crate::output::{Table, text};
+
+/// What was measured, in a line.
+pub(crate) fn headline(summary: &Summary) -> String {
+    let subject = &summary.subject;
+    let last = summary.first_step + summary.steps - 1;
+    format!(
+        "{}: {} at {} pixels, batch {}, {}; steps {} to {last}, {:.1} ms each (median), {} images/s",
+        subject.run,
+        subject.model,
+        subject.image_size,
+        subject.batch_size,
+        text::plural(subject.threads as u64, "thread"),
+        summary.first_step,
+        summary.step_ms,
+        text::count((summary.images as f64 / (summary.steps_ms / 1e3)).round() as u64),
+    )
+}
+
+/// What a step consists of, and what comes between steps.
+pub(crate) fn phase_table(summary: &Summary) -> Table {
+    let mut table = Table::new([
+        "phase",
+        ">calls",
+        ">ms a call",
+        ">share",
+        ">GFLOP/s",
+        ">GB/s",
+    ]);
+    for row in &summary.phases {
+        table.row([
+            row.phase.clone(),
+            text::count(row.cost.calls),
+            number(row.cost.ms_per_call(), 2),
+            row.share.map_or_else(none, text::percent),
+            number(row.cost.gflops_per_second(), 0),
+            number(row.cost.gigabytes_per_second(), 1),
+        ]);
+    }
+    table
+}
+
+/// The layers in the order of the forward pass; with `top`, so many of them, the dearest first.
+pub(crate) fn layer_table(summary: &Summary, top: Option<usize>) -> Table {
+    let mut table = Table::new([
+        "layer",
+        ">calls",
+        ">forward ms",
+        ">backward ms",
+        ">validation ms",
+        ">share",
+        ">GFLOP/s",
+        ">GB/s",
+    ]);
+    let mut rows: Vec<_> = summary.layers.iter().collect();
+    if let Some(top) = top {
+        rows.sort_by(|a, b| b.share.total_cmp(&a.share));
+        rows.truncate(top);
+    }
+    for row in rows {
+        let training = row.training();
+        let milliseconds = |cost: &Cost| number(cost.ms_per_call(), 3);
+        table.row([
+            row.layer.clone(),
+            text::count(training.calls + row.validation.calls),
+            milliseconds(&row.forward),
+            milliseconds(&row.backward),
+            milliseconds(&row.validation),
+            text::percent(row.share),
+            number(training.gflops_per_second(), 0),
+            number(training.gigabytes_per_second(), 1),
+        ]);
+    }
+    table
+}
+
+fn none() -> String {
+    "–".to_string()
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(none, |value| format!("{value:.digits$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::{profile, subject};
+    use super::*;
+
+    #[test]
+    fn a_profile_is_a_line_and_two_tables() {
+        let summary = Summary::new(&profile(), subject()).unwrap();
+        assert_eq!(
+            headline(&summary),
+            "first: tiny at 16 pixels, batch 8, 2 threads; steps 11 to 12, 10.0 ms each (median), 800 images/s"
+        );
+        insta::assert_snapshot!(phase_table(&summary).render(false), @"");
+        insta::assert_snapshot!(layer_table(&summary, None).render(false), @"");
+        insta::assert_snapshot!(layer_table(&summary, Some(1)).render(false), @"");
+    }
+}
