@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferrotype_core::dataset::Split;
+use ferrotype_core::dataset::{ImageEntry, Split};
 use ferrotype_core::report::BulkReport;
 
 use crate::duplicates::Groups;
@@ -87,7 +87,7 @@ pub(crate) fn duplicates(manifest: &DatasetManifest, groups: &Groups) -> Duplica
     for group in &groups.equal {
         report.equal_images += group.len() as u64 - 1;
         let described = describe(manifest, group);
-        if distinct(group, |image| manifest.entries[image].class) > 1 {
+        if distinct(group, |image| manifest.entries[image].labels()) > 1 {
             report.label_conflicts.add(described.clone());
         }
         if straddles(manifest, group) {
@@ -108,6 +108,20 @@ pub(crate) fn duplicates(manifest: &DatasetManifest, groups: &Groups) -> Duplica
         report.too_large.add(describe(manifest, cluster));
     }
     report
+}
+
+/// The image's class, or its labels with commas between.
+fn class_names(manifest: &DatasetManifest, entry: &ImageEntry) -> String {
+    let names: Vec<&str> = entry
+        .labels()
+        .iter()
+        .filter_map(|class| manifest.classes.get(*class as usize))
+        .map(String::as_str)
+        .collect();
+    match names.as_slice() {
+        [] => "no label".to_string(),
+        names => names.join(", "),
+    }
 }
 
 fn distinct<T: Ord>(group: &[usize], of: impl Fn(usize) -> T) -> usize {
@@ -134,11 +148,7 @@ fn describe(manifest: &DatasetManifest, group: &[usize]) -> ImageGroup {
         let entry = &manifest.entries[*image];
         GroupMember {
             path: entry.path.clone(),
-            class: manifest
-                .classes
-                .get(entry.class as usize)
-                .cloned()
-                .unwrap_or_default(),
+            class: class_names(manifest, entry),
             split: entry.split,
         }
     };
@@ -168,6 +178,9 @@ pub(crate) fn warnings(
 
 /// Classes of which every image was left out.
 fn unreadable_classes(layout: &Layout, manifest: &DatasetManifest) -> Option<String> {
+    if layout.label_names.is_some() {
+        return None;
+    }
     let named: BTreeSet<&str> = layout
         .candidates
         .iter()
@@ -199,6 +212,13 @@ fn class_warnings(classes: &[ClassCounts]) -> Vec<String> {
             .map(|c| c.class.as_str())
             .collect()
     };
+    let unused = named(&|c| c.total() == 0);
+    if !unused.is_empty() {
+        warnings.push(format!(
+            "no image has the label {}: it cannot be learnt",
+            quoted(&unused)
+        ));
+    }
     let single = named(&|c| c.total() == 1);
     if !single.is_empty() {
         warnings.push(format!(
