@@ -10,6 +10,13 @@ use ferrotype_measure::{
 use crate::failure::Failure;
 use crate::output::text;
 
+/// What a loss of 1 takes from an AUROC that decides: too little to change an order, enough to tell
+/// equal ones apart. On an easy set the AUROC is 1 long before the probabilities are any good.
+const TIE_BREAK: f64 = 1e-6;
+
+/// The most that a loss takes.
+const LARGEST_LOSS: f64 = 100.0;
+
 /// The scores of a validation.
 pub(super) enum Scores {
     /// Each image has one class.
@@ -68,14 +75,15 @@ impl Scores {
         metrics
     }
 
-    /// The value of the metric that decides what is best.
+    /// The value of the metric that decides what is best. Of equal AUROCs the one with the smaller
+    /// loss is better.
     ///
     /// # Errors
     /// There is none: no class has validation images on both sides.
     pub(super) fn monitored(&self, monitor: Monitor) -> anyhow::Result<f64> {
-        let auroc = match self {
-            Self::Classification(report) => report.auroc,
-            Self::MultiLabel(report) => report.auroc,
+        let (auroc, loss) = match self {
+            Self::Classification(report) => (report.auroc, report.loss),
+            Self::MultiLabel(report) => (report.auroc, report.loss),
         };
         if monitor == Monitor::Auroc && auroc.is_none() {
             return Err(Failure::new(
@@ -85,7 +93,7 @@ impl Scores {
             .into());
         }
         Ok(match (self, monitor) {
-            (_, Monitor::Auroc) => auroc.unwrap_or_default(),
+            (_, Monitor::Auroc) => auroc.unwrap_or_default() - TIE_BREAK * loss.min(LARGEST_LOSS),
             (Self::Classification(report), Monitor::Loss) => report.loss,
             (Self::Classification(report), Monitor::Auto | Monitor::Accuracy) => report.accuracy,
             (Self::Classification(report), Monitor::MacroF1) => report.macro_f1,
@@ -110,5 +118,49 @@ impl Scores {
                 text::percent(report.macro_f1)
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(logits: &[f32]) -> Scores {
+        let outputs = ValidationOutputs {
+            logits,
+            labels: &[0, 0],
+            label_targets: Some(&[1.0, 0.0, 0.0, 1.0]),
+            classes: 2,
+        };
+        Scores::of(&outputs, 2, 0.5).unwrap()
+    }
+
+    #[test]
+    fn of_equal_aurocs_the_smaller_loss_is_better() {
+        let sure = scores(&[3.0, -3.0, -3.0, 3.0])
+            .monitored(Monitor::Auroc)
+            .unwrap();
+        let unsure = scores(&[0.2, 0.0, 0.0, 0.2])
+            .monitored(Monitor::Auroc)
+            .unwrap();
+        let wrong = scores(&[9.0, 9.0, 8.0, 8.0])
+            .monitored(Monitor::Auroc)
+            .unwrap();
+        assert!(sure > unsure && unsure > wrong, "{sure} {unsure} {wrong}");
+        assert!((sure - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_auroc_that_cannot_be_measured_is_an_error_with_a_way_out() {
+        let outputs = ValidationOutputs {
+            logits: &[1.0, -1.0],
+            labels: &[0],
+            label_targets: Some(&[1.0, 0.0]),
+            classes: 2,
+        };
+        let scores = Scores::of(&outputs, 2, 0.5).unwrap();
+        let error = scores.monitored(Monitor::Auroc).unwrap_err();
+        assert!(error.to_string().contains("`val/auroc` cannot be measured"));
+        assert_eq!(scores.monitored(Monitor::Accuracy).unwrap(), 1.0);
     }
 }

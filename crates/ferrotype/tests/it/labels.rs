@@ -46,7 +46,8 @@ fn images_with_labels_become_served_labels() {
     let trained = project.succeed(&training(
         "first",
         &[
-            "train.epochs=10",
+            "train.epochs=20",
+            "train.learning_rate=0.003",
             "train.threshold=0.4",
             "--register",
             "lights",
