@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferrotype_core::dataset::{ImageEntry, Split};
+use ferrotype_core::manifest::Task;
 use ferrotype_core::report::BulkReport;
 
 use crate::duplicates::Groups;
@@ -64,18 +65,22 @@ pub(crate) fn check_readable(
 }
 
 /// How the splits came about, when the import made some.
-pub(crate) fn split_note(policy: &SplitPolicy) -> Option<String> {
+pub(crate) fn split_note(policy: &SplitPolicy, task: Task) -> Option<String> {
     let assigned = policy.assigned.as_ref()?;
+    let noun = match task {
+        Task::MultiLabel => "label",
+        _ => "class",
+    };
     let made: Vec<&str> = assigned.splits.iter().map(|split| split.as_str()).collect();
     let made = made.join(" and ");
     Some(if policy.given.is_empty() {
         format!(
-            "{} splits were made, stratified by class, with seed {}",
+            "{} splits were made, stratified by {noun}, with seed {}",
             assigned.ratios, assigned.seed
         )
     } else {
         format!(
-            "{made} was carved out of train, stratified by class, in the ratios {} with seed {}",
+            "{made} was carved out of train, stratified by {noun}, in the ratios {} with seed {}",
             assigned.ratios, assigned.seed
         )
     })

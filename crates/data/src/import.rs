@@ -372,7 +372,7 @@ fn report(
     let mut warnings = layout.warnings.clone();
     warnings.extend(findings::warnings(layout, manifest, &classes, &duplicates));
     let mut notes = layout.notes.clone();
-    notes.extend(findings::split_note(&manifest.split));
+    notes.extend(findings::split_note(&manifest.split, manifest.task));
     ImportReport {
         images: manifest.entries.len() as u64,
         bytes: manifest.entries.iter().map(|entry| entry.bytes).sum(),

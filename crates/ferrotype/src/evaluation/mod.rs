@@ -169,7 +169,7 @@ struct Judge {
 
 enum Scores {
     Classification {
-        scores: Classification,
+        scores: Box<Classification>,
         mistakes: Vec<Mistake>,
     },
     MultiLabel {
@@ -195,7 +195,7 @@ impl Judge {
                 mistakes: Vec::new(),
             },
             _ => Scores::Classification {
-                scores: Classification::new(classes.len()),
+                scores: Box::new(Classification::new(classes.len())),
                 mistakes: Vec::new(),
             },
         };
