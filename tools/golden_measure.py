@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     confusion_matrix,
     log_loss,
     precision_recall_fscore_support,
@@ -122,6 +123,68 @@ def classification_cases():
     ]
 
 
+def label_scores(probabilities, truths, threshold):
+    probabilities = np.asarray(probabilities, dtype=np.float32).astype(np.float64)
+    answers = probabilities > np.float32(threshold)
+    detail = dict(zero_division=0)
+    precision, recall, f1, support = precision_recall_fscore_support(truths, answers, **detail)
+    macro = precision_recall_fscore_support(truths, answers, average="macro", **detail)
+    micro = precision_recall_fscore_support(truths, answers, average="micro", **detail)
+    columns = range(truths.shape[1])
+    # A class index where the label is there, and none where it is not.
+    aurocs = [auroc_of_class(probabilities, np.where(truths[:, i] == 1, i, -1), i) for i in columns]
+    precisions = [
+        average_precision_score(truths[:, i], probabilities[:, i]) if truths[:, i].any() else None
+        for i in columns
+    ]
+    known = lambda values: [value for value in values if value is not None]
+    return {
+        "count": len(truths),
+        "exact_match": accuracy_score(truths, answers),
+        "loss": float(np.mean([log_loss(t, p, labels=[0, 1]) for t, p in zip(truths.T, probabilities.T)])),
+        "macro": list(macro[:3]),
+        "micro": list(micro[:3]),
+        "auroc": float(np.mean(known(aurocs))),
+        "mean_average_precision": float(np.mean(known(precisions))),
+        "per_label": [
+            {"precision": p, "recall": r, "f1": f, "support": int(s), "auroc": a, "average_precision": ap}
+            for p, r, f, s, a, ap in zip(precision, recall, f1, support, aurocs, precisions)
+        ],
+    }
+
+
+def label_samples(random, count, shares, decimals):
+    """Independent labels, each true in its share of the samples, and probabilities that lean
+    towards the truth, rounded so that many are equal."""
+    truths = (random.random((count, len(shares))) < shares).astype(int)
+    logits = random.normal(0.0, 1.0, truths.shape) + 2.0 * truths - 1.0
+    return np.round(1.0 / (1.0 + np.exp(-logits)), decimals), truths
+
+
+def multi_label_cases():
+    random = np.random.default_rng(13)
+    cases = {
+        "four_labels": (*label_samples(random, 90, [0.5, 0.3, 0.2, 0.1], 4), 0.5),
+        "many_ties": (*label_samples(random, 90, [0.5, 0.3, 0.2], 1), 0.5),
+        "a_low_threshold": (*label_samples(random, 60, [0.1, 0.05], 3), 0.2),
+    }
+    # Label 1 is never true, label 2 always, label 3 never answered.
+    probabilities, truths = label_samples(random, 50, [0.4, 0.0, 1.0, 0.2], 3)
+    probabilities[:, 3] *= 0.1
+    cases["labels_that_cannot_be_ranked_and_one_never_answered"] = (
+        np.round(probabilities, 4), truths, 0.5)
+    return [
+        {
+            "name": name,
+            "threshold": threshold,
+            "probabilities": probabilities.tolist(),
+            "truths": truths.tolist(),
+            "expected": label_scores(probabilities, truths, threshold),
+        }
+        for name, (probabilities, truths, threshold) in cases.items()
+    ]
+
+
 def linear_cases():
     random = np.random.default_rng(11)
     cases = []
@@ -167,3 +230,4 @@ if __name__ == "__main__":
         warnings.simplefilter("ignore")  # of classes without samples, which are the point
         write("classification.json", classification_cases())
         write("linear.json", linear_cases())
+        write("multi_label.json", multi_label_cases())

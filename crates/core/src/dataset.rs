@@ -65,8 +65,23 @@ pub struct ImageEntry {
     pub mode: String,
     /// Container format: `jpeg`, `png`, …
     pub format: String,
-    /// Index into the version's class names.
+    /// Index into the version's class names. Where an image may have several labels it says
+    /// nothing: see [`Self::labels`].
     pub class: u32,
+    /// Where an image may have several labels: all of them, ascending indices into the version's
+    /// class names, possibly none. Absent where each image has one class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_set: Option<Vec<u32>>,
     /// The split it belongs to.
     pub split: Split,
+}
+
+impl ImageEntry {
+    /// The classes that the image has: one, or its labels where it may have several.
+    pub fn labels(&self) -> &[u32] {
+        match &self.label_set {
+            Some(labels) => labels,
+            None => std::slice::from_ref(&self.class),
+        }
+    }
 }

@@ -14,13 +14,26 @@ pub const GRAPH_KEY: &str = "ferrotype.graph";
 pub const MANIFEST_VERSION: u32 = 1;
 
 /// What a model answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Task {
     /// One class out of several.
+    #[default]
     Classification,
+    /// Any number of labels, none among them: each class is there or not, independently.
+    MultiLabel,
 }
+
+impl Task {
+    /// Whether an image may have several classes, or none.
+    pub const fn is_multi_label(self) -> bool {
+        matches!(self, Self::MultiLabel)
+    }
+}
+
+/// The probability above which a label counts, where nothing else is said.
+pub const DEFAULT_THRESHOLD: f32 = 0.5;
 
 /// How an image of another size is brought to the input size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -99,7 +112,7 @@ impl Preprocessing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
-    /// Logits: softmax makes them probabilities.
+    /// Logits: softmax makes them probabilities, or for [`Task::MultiLabel`] the sigmoid of each.
     #[default]
     Logits,
     /// Probabilities already.
@@ -120,6 +133,10 @@ pub struct ModelManifest {
     /// What the answer's numbers are.
     #[serde(default)]
     pub output: OutputKind,
+    /// For [`Task::MultiLabel`]: the probability above which a label counts; absent means
+    /// [`DEFAULT_THRESHOLD`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
     /// Name of the ONNX input, `[batch, 3, height, width]`.
     pub input_name: String,
     /// Name of the ONNX output with the answer, `[batch, classes]`.
@@ -142,6 +159,11 @@ pub struct ModelManifest {
 }
 
 impl ModelManifest {
+    /// The probability above which a label counts.
+    pub fn label_threshold(&self) -> f32 {
+        self.threshold.unwrap_or(DEFAULT_THRESHOLD)
+    }
+
     /// Checks the manifest by itself (not against a network).
     ///
     /// # Errors
@@ -163,6 +185,17 @@ impl ModelManifest {
             if self.classes[..index].contains(class) {
                 return Err(format!("class `{class}` is named twice"));
             }
+        }
+        match self.threshold {
+            Some(_) if !self.task.is_multi_label() => {
+                return Err("it has a threshold, but answers with one class".into());
+            }
+            Some(threshold) if !(threshold > 0.0 && threshold < 1.0) => {
+                return Err(format!(
+                    "the threshold is `{threshold}`, expected a number between 0 and 1"
+                ));
+            }
+            _ => {}
         }
         self.preprocessing.check()
     }

@@ -20,6 +20,8 @@ pub enum DataErrorKind {
     TooFewClasses,
     /// The folder holds annotations of boxes (COCO, Pascal VOC, YOLO).
     DetectionLayout,
+    /// The table that names the images' labels cannot be used.
+    LabelTable,
     /// A request has a value that cannot be used.
     InvalidRequest,
     /// The target folder already holds something.

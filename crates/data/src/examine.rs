@@ -1,5 +1,6 @@
 //! One file: read, checked, decoded, measured, and kept as a blob.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub(crate) struct Examined {
     pub(crate) entry: ImageEntry,
     /// Name of its class.
     pub(crate) class: String,
+    /// Names of its labels, where images may have several.
+    pub(crate) labels: Option<BTreeSet<String>>,
     /// The split that its folder names.
     pub(crate) given: Option<Split>,
     /// How it looks, as a hash.
@@ -86,6 +89,7 @@ pub(crate) fn examine(
         look: perceptual_hash(&decoded.image),
         moments: ChannelMoments::of(&decoded.image.pixels),
         class: candidate.class.clone(),
+        labels: candidate.labels.clone(),
         given: candidate.split,
         entry: ImageEntry {
             path: candidate.name.clone(),
@@ -96,6 +100,7 @@ pub(crate) fn examine(
             mode: decoded.probe.mode,
             format: decoded.probe.format.to_string(),
             class: 0,
+            label_set: None,
             split: candidate.split.unwrap_or(Split::Train),
         },
     }))

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ferrotype_core::dataset::Split;
+use ferrotype_core::dataset::{ImageEntry, Split};
+use ferrotype_core::manifest::Task;
 use ferrotype_core::report::BulkReport;
 
 use crate::duplicates::Groups;
@@ -64,18 +65,22 @@ pub(crate) fn check_readable(
 }
 
 /// How the splits came about, when the import made some.
-pub(crate) fn split_note(policy: &SplitPolicy) -> Option<String> {
+pub(crate) fn split_note(policy: &SplitPolicy, task: Task) -> Option<String> {
     let assigned = policy.assigned.as_ref()?;
+    let noun = match task {
+        Task::MultiLabel => "label",
+        _ => "class",
+    };
     let made: Vec<&str> = assigned.splits.iter().map(|split| split.as_str()).collect();
     let made = made.join(" and ");
     Some(if policy.given.is_empty() {
         format!(
-            "{} splits were made, stratified by class, with seed {}",
+            "{} splits were made, stratified by {noun}, with seed {}",
             assigned.ratios, assigned.seed
         )
     } else {
         format!(
-            "{made} was carved out of train, stratified by class, in the ratios {} with seed {}",
+            "{made} was carved out of train, stratified by {noun}, in the ratios {} with seed {}",
             assigned.ratios, assigned.seed
         )
     })
@@ -87,7 +92,7 @@ pub(crate) fn duplicates(manifest: &DatasetManifest, groups: &Groups) -> Duplica
     for group in &groups.equal {
         report.equal_images += group.len() as u64 - 1;
         let described = describe(manifest, group);
-        if distinct(group, |image| manifest.entries[image].class) > 1 {
+        if distinct(group, |image| manifest.entries[image].labels()) > 1 {
             report.label_conflicts.add(described.clone());
         }
         if straddles(manifest, group) {
@@ -108,6 +113,20 @@ pub(crate) fn duplicates(manifest: &DatasetManifest, groups: &Groups) -> Duplica
         report.too_large.add(describe(manifest, cluster));
     }
     report
+}
+
+/// The image's class, or its labels with commas between.
+fn class_names(manifest: &DatasetManifest, entry: &ImageEntry) -> String {
+    let names: Vec<&str> = entry
+        .labels()
+        .iter()
+        .filter_map(|class| manifest.classes.get(*class as usize))
+        .map(String::as_str)
+        .collect();
+    match names.as_slice() {
+        [] => "no label".to_string(),
+        names => names.join(", "),
+    }
 }
 
 fn distinct<T: Ord>(group: &[usize], of: impl Fn(usize) -> T) -> usize {
@@ -134,11 +153,7 @@ fn describe(manifest: &DatasetManifest, group: &[usize]) -> ImageGroup {
         let entry = &manifest.entries[*image];
         GroupMember {
             path: entry.path.clone(),
-            class: manifest
-                .classes
-                .get(entry.class as usize)
-                .cloned()
-                .unwrap_or_default(),
+            class: class_names(manifest, entry),
             split: entry.split,
         }
     };
@@ -168,6 +183,9 @@ pub(crate) fn warnings(
 
 /// Classes of which every image was left out.
 fn unreadable_classes(layout: &Layout, manifest: &DatasetManifest) -> Option<String> {
+    if layout.label_names.is_some() {
+        return None;
+    }
     let named: BTreeSet<&str> = layout
         .candidates
         .iter()
@@ -199,6 +217,13 @@ fn class_warnings(classes: &[ClassCounts]) -> Vec<String> {
             .map(|c| c.class.as_str())
             .collect()
     };
+    let unused = named(&|c| c.total() == 0);
+    if !unused.is_empty() {
+        warnings.push(format!(
+            "no image has the label {}: it cannot be learnt",
+            quoted(&unused)
+        ));
+    }
     let single = named(&|c| c.total() == 1);
     if !single.is_empty() {
         warnings.push(format!(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ferrotype_core::dataset::{ImageEntry, Split};
+use ferrotype_core::manifest::Task;
 use ferrotype_core::name::check_name;
 use ferrotype_core::report::{BulkReport, Skipped};
 use ferrotype_store::{Blobs, DatasetVersion, NewDatasetVersion, Store};
@@ -17,7 +18,9 @@ use crate::examine::{Examined, FileLimits, examine};
 use crate::findings;
 use crate::layout::{self, Layout};
 use crate::manifest::DatasetManifest;
-use crate::report::{ChannelMoments, ImportReport, count_classes, describe, skipped_kinds};
+use crate::report::{
+    ChannelMoments, ImportReport, Labelling, count_classes, describe, skipped_kinds,
+};
 use crate::split::{self, Item, SplitPolicy, SplitRatios};
 use crate::walk;
 
@@ -31,6 +34,9 @@ pub struct ImportRequest {
     pub path: PathBuf,
     /// The dataset's name.
     pub name: String,
+    /// The table that names the images' labels; without one, the folders name their classes, or a
+    /// `labels.csv` in the folder does.
+    pub labels: Option<PathBuf>,
     /// Seed of the split, when the folder gives none.
     pub seed: u64,
     /// Shares of the splits, when the folder gives none.
@@ -47,6 +53,7 @@ impl ImportRequest {
         Self {
             path: path.into(),
             name: name.into(),
+            labels: None,
             seed: 0,
             ratios: SplitRatios::default(),
             limits: DecodeLimits::default(),
@@ -182,14 +189,13 @@ fn gather(
         done: 0,
         total: 0,
     });
-    let layout = layout::understand(walk::walk(&request.path)?, &request.path)?;
+    let layout = layout::understand(
+        walk::walk(&request.path)?,
+        &request.path,
+        request.labels.as_deref(),
+    )?;
     let (images, bulk) = read_files(request, &layout, blobs, progress)?;
-    let classes: Vec<String> = images
-        .iter()
-        .map(|image| image.class.clone())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let classes = class_names(&layout, &images);
     findings::check_readable(request, &classes, &bulk)?;
     let groups = find_groups(request, &images, blobs, progress);
     let given: BTreeSet<Split> = images.iter().filter_map(|image| image.given).collect();
@@ -197,6 +203,10 @@ fn gather(
     let moments: Vec<ChannelMoments> = images.iter().map(|image| image.moments).collect();
     let entries = finish_entries(images, &classes, &groups, &policy);
     let manifest = DatasetManifest {
+        task: match layout.label_names {
+            None => Task::Classification,
+            Some(_) => Task::MultiLabel,
+        },
         classes,
         split: policy,
         entries,
@@ -207,6 +217,20 @@ fn gather(
         report,
         skipped: bulk.skipped,
     })
+}
+
+/// The labels of the table, or the classes that have readable images, sorted.
+fn class_names(layout: &Layout, images: &[Examined]) -> Vec<String> {
+    match &layout.label_names {
+        Some(_) if images.is_empty() => Vec::new(),
+        Some(names) => names.clone(),
+        None => images
+            .iter()
+            .map(|image| image.class.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+    }
 }
 
 /// Examines all files in parallel, batch by batch.
@@ -300,12 +324,21 @@ fn finish_entries(
         .zip(0..)
         .map(|(class, index)| (class.as_str(), index))
         .collect();
-    let class_of = |image: &Examined| index_of.get(image.class.as_str()).copied().unwrap_or(0);
+    let index = |class: &str| index_of.get(class).copied();
+    let class_of = |image: &Examined| index(&image.class).unwrap_or(0);
+    // The names are sorted, and so are their indices.
+    let labels_of = |image: &Examined| -> Option<Vec<u32>> {
+        let labels = image.labels.as_ref()?;
+        Some(labels.iter().filter_map(|label| index(label)).collect())
+    };
+    let label_sets: Vec<Option<Vec<u32>>> = images.iter().map(labels_of).collect();
     let items: Vec<Item<'_>> = images
         .iter()
         .zip(&groups.group_of)
-        .map(|(image, group)| Item {
+        .zip(&label_sets)
+        .map(|((image, group), labels)| Item {
             class: class_of(image),
+            labels: labels.as_deref(),
             group: *group,
             digest: &image.entry.digest,
             given: image.given,
@@ -316,9 +349,11 @@ fn finish_entries(
     images
         .into_iter()
         .zip(classes)
+        .zip(label_sets)
         .zip(splits)
-        .map(|((image, class), split)| ImageEntry {
+        .map(|(((image, class), label_set), split)| ImageEntry {
             class,
+            label_set,
             split,
             ..image.entry
         })
@@ -337,11 +372,15 @@ fn report(
     let mut warnings = layout.warnings.clone();
     warnings.extend(findings::warnings(layout, manifest, &classes, &duplicates));
     let mut notes = layout.notes.clone();
-    notes.extend(findings::split_note(&manifest.split));
+    notes.extend(findings::split_note(&manifest.split, manifest.task));
     ImportReport {
         images: manifest.entries.len() as u64,
         bytes: manifest.entries.iter().map(|entry| entry.bytes).sum(),
         classes,
+        labelling: manifest
+            .task
+            .is_multi_label()
+            .then(|| Labelling::of(&manifest.entries)),
         skipped: skipped_kinds(bulk),
         duplicates,
         statistics: describe(&manifest.entries, moments),

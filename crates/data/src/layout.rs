@@ -1,4 +1,6 @@
-//! Which folders are classes and which are splits.
+//! Which folders are classes and which are splits, or which table names the labels.
+
+mod labels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use ferrotype_core::report::Skipped;
 
 use crate::detection;
 use crate::error::{DataError, DataErrorKind};
+use crate::label_table;
 use crate::walk::{FoundFile, Tree};
 
 /// A file that its place gives a class.
@@ -19,9 +22,11 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     /// Its size when it was found.
     pub(crate) bytes: u64,
-    /// Name of its class.
+    /// Name of its class; empty where images may have several labels.
     pub(crate) class: String,
-    /// The split that its folder names.
+    /// Names of its labels, where images may have several.
+    pub(crate) labels: Option<BTreeSet<String>>,
+    /// The split that its folder or the table of labels names.
     pub(crate) split: Option<Split>,
 }
 
@@ -30,6 +35,8 @@ pub(crate) struct Candidate {
 pub(crate) struct Layout {
     /// The files to import, sorted by name.
     pub(crate) candidates: Vec<Candidate>,
+    /// Names of the labels, sorted, where images may have several.
+    pub(crate) label_names: Option<Vec<String>>,
     /// Classes and split folders without an image: `test/dog`.
     pub(crate) empty_folders: Vec<String>,
     /// Files that no class or split folder holds, or that are no images.
@@ -117,7 +124,7 @@ fn survey(tree: &Tree, base: &str) -> Survey {
 }
 
 /// The split that a folder's name stands for, in any case: `train`, `Training`, `valid` …
-fn split_alias(folder: &str) -> Option<Split> {
+pub(crate) fn split_alias(folder: &str) -> Option<Split> {
     match folder.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
         "val" | "valid" | "validation" => Some(Split::Val),
@@ -126,10 +133,15 @@ fn split_alias(folder: &str) -> Option<Split> {
     }
 }
 
-/// Reads a folder as an ImageFolder, with or without split folders.
+/// Reads a folder as an ImageFolder, with or without split folders, or by a table of labels: the
+/// one that is given, or a `labels.csv` in a folder that has no class folders.
 ///
 /// `root` is only for messages.
-pub(crate) fn understand(tree: Tree, root: &Path) -> Result<Layout, DataError> {
+pub(crate) fn understand(
+    tree: Tree,
+    root: &Path,
+    table: Option<&Path>,
+) -> Result<Layout, DataError> {
     let mut layout = Layout {
         skipped: tree.skipped.clone(),
         ..Layout::default()
@@ -139,8 +151,26 @@ pub(crate) fn understand(tree: Tree, root: &Path) -> Result<Layout, DataError> {
         .children
         .iter()
         .any(|(name, child)| split_alias(name).is_some() && child.holds_only_folders());
-    let annotations = detection::find_annotations(&tree);
     let class_names = class_names(&tree, &base, &survey, has_split_folders);
+    let own_table = tree
+        .files
+        .iter()
+        .find(|file| file.name == join(&base, label_table::FILE_NAME))
+        .map(|file| file.path.clone());
+    if let Some(table) = table {
+        return labels::take(tree, &base, table, root, layout);
+    }
+    match own_table {
+        Some(table) if !names_classes(&class_names, &survey) => {
+            return labels::take(tree, &base, &table, root, layout);
+        }
+        Some(_) => layout.warnings.push(format!(
+            "`{0}` was not read, since the folders name classes; `--labels {0}` takes the labels from it",
+            label_table::FILE_NAME
+        )),
+        None => {}
+    }
+    let annotations = detection::find_annotations(&tree);
     match annotations {
         Some(found) if found.explains(&class_names) => return Err(found.refusal(root)),
         Some(found) => layout.warnings.push(found.ignored()),
@@ -226,13 +256,7 @@ fn check_classes(
         .with_path(root)
         .with_hint(no_images_hint(tree, expected)));
     }
-    let only_split_names = !classes.is_empty()
-        && classes.iter().all(|name| split_alias(name).is_some())
-        && found
-            .children
-            .iter()
-            .all(|(_, child)| child.folders_with_images.is_empty());
-    if classes.is_empty() || only_split_names {
+    if classes.is_empty() || only_split_names(found, classes) {
         return Err(DataError::new(
             DataErrorKind::NoClassFolders,
             format!("`{shown}` holds {images} images, but no folders that name their classes"),
@@ -250,6 +274,21 @@ fn check_classes(
         .with_hint(expected));
     }
     Ok(())
+}
+
+/// Whether all folders of images are splits without classes inside.
+fn only_split_names(found: &Survey, classes: &BTreeSet<String>) -> bool {
+    !classes.is_empty()
+        && classes.iter().all(|name| split_alias(name).is_some())
+        && found
+            .children
+            .iter()
+            .all(|(_, child)| child.folders_with_images.is_empty())
+}
+
+/// Whether the folders name two classes or more.
+fn names_classes(classes: &BTreeSet<String>, found: &Survey) -> bool {
+    classes.len() >= 2 && !only_split_names(found, classes)
 }
 
 fn no_images_hint(tree: &Tree, expected: &str) -> String {
@@ -395,6 +434,7 @@ impl Layout {
                 name: file.name,
                 bytes: file.bytes,
                 class,
+                labels: None,
                 split,
             });
         } else {

@@ -1,6 +1,7 @@
 //! The list of a dataset version's images, as it is stored and as it is identified.
 
 use ferrotype_core::dataset::{ImageEntry, Split};
+use ferrotype_core::manifest::Task;
 use ferrotype_store::{DatasetVersion, Digest, Store};
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +11,26 @@ use crate::split::SplitPolicy;
 /// Tells a manifest from other JSON Lines.
 const FORMAT: &str = "ferrotype-dataset";
 
-/// The manifest format this program writes; a newer one is refused.
-const FORMAT_VERSION: u32 = 1;
+/// The newest manifest format that this program knows; a newer one is refused.
+const FORMAT_VERSION: u32 = 2;
+
+/// The format that is written: the oldest that can say it, so that a program that knows nothing of
+/// several labels reads what has none and refuses what has.
+const fn format_version(task: Task) -> u32 {
+    match task {
+        Task::MultiLabel => 2,
+        _ => 1,
+    }
+}
 
 /// The images of a dataset version.
 ///
 /// Stored as JSON Lines: a header, then one [`ImageEntry`] a line, sorted by path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetManifest {
-    /// Class names, sorted; an entry's `class` is an index into them.
+    /// Whether each image has one class or any number of labels.
+    pub task: Task,
+    /// Class names, sorted; an entry's class and labels are indices into them.
     pub classes: Vec<String>,
     /// Where the splits come from.
     pub split: SplitPolicy,
@@ -31,8 +43,14 @@ struct Header {
     format: String,
     format_version: u32,
     images: u64,
+    #[serde(default, skip_serializing_if = "is_classification")]
+    task: Task,
     classes: Vec<String>,
     split: SplitPolicy,
+}
+
+fn is_classification(task: &Task) -> bool {
+    *task == Task::Classification
 }
 
 impl DatasetManifest {
@@ -47,7 +65,8 @@ impl DatasetManifest {
     /// content, class and split, and how the splits were made.
     ///
     /// Sizes, modes and formats follow from the content and are left out, so that a decoder that
-    /// learns to name them better does not make a new version of an old folder.
+    /// learns to name them better does not make a new version of an old folder. What each image
+    /// has is a class number or the numbers of its labels, which no list of digits can be taken for.
     pub fn identity(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("ferrotype 2026 dataset version");
         let mut text = |text: &str| {
@@ -55,6 +74,9 @@ impl DatasetManifest {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         };
+        if self.task.is_multi_label() {
+            text("several labels an image");
+        }
         text(&self.classes.len().to_string());
         self.classes.iter().for_each(|class| text(class));
         match &self.split.assigned {
@@ -73,7 +95,13 @@ impl DatasetManifest {
         for entry in &self.entries {
             text(&entry.path);
             text(&entry.digest);
-            text(&entry.class.to_string());
+            match &entry.label_set {
+                None => text(&entry.class.to_string()),
+                Some(labels) => {
+                    let numbers: Vec<String> = labels.iter().map(u32::to_string).collect();
+                    text(&numbers.join("|"));
+                }
+            }
             text(entry.split.as_str());
         }
         Digest::from(*hasher.finalize().as_bytes())
@@ -93,7 +121,8 @@ impl DatasetManifest {
         };
         let header = Header {
             format: FORMAT.to_string(),
-            format_version: FORMAT_VERSION,
+            format_version: format_version(self.task),
+            task: self.task,
             images: self.entries.len() as u64,
             classes: self.classes.clone(),
             split: self.split.clone(),
@@ -129,13 +158,35 @@ impl DatasetManifest {
             )));
         }
         let classes = header.classes.len();
-        if let Some(entry) = entries.iter().find(|entry| entry.class as usize >= classes) {
+        let is_unlisted = |entry: &&ImageEntry| {
+            entry
+                .labels()
+                .iter()
+                .any(|class| *class as usize >= classes)
+        };
+        if let Some(entry) = entries.iter().find(is_unlisted) {
             return Err(corrupt(&format!(
                 "`{}` has a class that is not listed",
                 entry.path
             )));
         }
+        let is_multi_label = header.task.is_multi_label();
+        if let Some(entry) = entries
+            .iter()
+            .find(|entry| entry.label_set.is_some() != is_multi_label)
+        {
+            return Err(corrupt(&format!(
+                "`{}` does not have {}",
+                entry.path,
+                if is_multi_label {
+                    "labels, as the others"
+                } else {
+                    "one class, as the others"
+                }
+            )));
+        }
         Ok(Self {
+            task: header.task,
             classes: header.classes,
             split: header.split,
             entries,
@@ -202,12 +253,14 @@ mod tests {
             mode: "RGB".into(),
             format: "png".into(),
             class,
+            label_set: None,
             split: Split::Train,
         }
     }
 
     fn manifest() -> DatasetManifest {
         DatasetManifest {
+            task: Task::Classification,
             classes: vec!["cat".into(), "dog".into()],
             split: SplitPolicy {
                 given: vec![],
@@ -229,6 +282,55 @@ mod tests {
             manifest()
         );
         assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 3);
+    }
+
+    /// The same with several labels an image.
+    fn labelled() -> DatasetManifest {
+        let mut manifest = manifest();
+        manifest.task = Task::MultiLabel;
+        manifest.entries[0].label_set = Some(vec![0, 1]);
+        manifest.entries[1].label_set = Some(vec![]);
+        manifest
+    }
+
+    #[test]
+    fn what_has_one_class_is_written_and_identified_as_before_there_were_labels() {
+        let bytes = manifest().to_json_lines().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("\"format_version\":1"), "{text}");
+        assert!(
+            !text.contains("task") && !text.contains("label_set"),
+            "{text}"
+        );
+        assert_eq!(
+            manifest().identity().to_string(),
+            "ca105f46a8628d2ef767320d363110ac0a3e5a45bc032c406b6e64d730e8e80c"
+        );
+    }
+
+    #[test]
+    fn labels_survive_the_stored_form_and_are_part_of_the_identity() {
+        let bytes = labelled().to_json_lines().unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains("\"format_version\":2"));
+        assert_eq!(
+            DatasetManifest::from_json_lines(&bytes).unwrap(),
+            labelled()
+        );
+        let mut other = labelled();
+        other.entries[1].label_set = Some(vec![1]);
+        assert_ne!(other.identity(), labelled().identity());
+        assert_ne!(manifest().identity(), labelled().identity());
+    }
+
+    #[test]
+    fn labels_that_are_not_listed_or_not_everywhere_are_refused() {
+        for labels in [Some(vec![0, 2]), None] {
+            let mut damaged = labelled();
+            damaged.entries[0].label_set = labels;
+            let bytes = damaged.to_json_lines().unwrap();
+            let error = DatasetManifest::from_json_lines(&bytes).unwrap_err();
+            assert_eq!(error.kind(), DataErrorKind::Corrupt);
+        }
     }
 
     #[test]

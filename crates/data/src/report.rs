@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use ferrotype_core::dataset::{ImageEntry, Split};
+use ferrotype_core::manifest::Task;
 use ferrotype_core::report::{BulkReport, Skipped};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::OTHER_FILE;
+use crate::summary::total;
 use crate::walk::HIDDEN;
 
 /// Examples that are kept of each kind of finding.
@@ -22,6 +24,9 @@ pub struct ImportReport {
     pub bytes: u64,
     /// Images per class and split, in class order.
     pub classes: Vec<ClassCounts>,
+    /// Where images may have several labels: how many images there are, and without a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labelling: Option<Labelling>,
     /// Files left out, most frequent reason first.
     pub skipped: Vec<SkippedKind>,
     /// Equal images and look-alikes.
@@ -34,7 +39,53 @@ pub struct ImportReport {
     pub warnings: Vec<String>,
 }
 
+/// Images counted once each, where the counts of the classes count them once for each label.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Labelling {
+    /// All images of each split.
+    pub images: ClassCounts,
+    /// Those that have no label.
+    pub unlabelled: ClassCounts,
+}
+
+impl Labelling {
+    pub(crate) fn of(entries: &[ImageEntry]) -> Self {
+        let named = |class: &str| ClassCounts {
+            class: class.to_string(),
+            ..ClassCounts::default()
+        };
+        let mut counts = Self {
+            images: named("images"),
+            unlabelled: named("no label"),
+        };
+        for entry in entries {
+            counts.images.add(entry.split);
+            if entry.labels().is_empty() {
+                counts.unlabelled.add(entry.split);
+            }
+        }
+        counts
+    }
+}
+
 impl ImportReport {
+    /// Whether each image has one class or any number of labels.
+    pub fn task(&self) -> Task {
+        match self.labelling {
+            None => Task::Classification,
+            Some(_) => Task::MultiLabel,
+        }
+    }
+
+    /// All images of each split.
+    pub fn splits(&self) -> ClassCounts {
+        match &self.labelling {
+            None => total(&self.classes),
+            Some(labelling) => labelling.images.clone(),
+        }
+    }
+
     /// Files left out, whatever the reason.
     pub fn skipped_count(&self) -> u64 {
         self.skipped.iter().map(|kind| kind.count).sum()
@@ -261,8 +312,10 @@ pub(crate) fn count_classes(classes: &[String], entries: &[ImageEntry]) -> Vec<C
         })
         .collect();
     for entry in entries {
-        if let Some(counts) = counts.get_mut(entry.class as usize) {
-            counts.add(entry.split);
+        for &class in entry.labels() {
+            if let Some(counts) = counts.get_mut(class as usize) {
+                counts.add(entry.split);
+            }
         }
     }
     counts
@@ -344,6 +397,7 @@ mod tests {
             mode: mode.into(),
             format: "png".into(),
             class,
+            label_set: None,
             split,
         }
     }
@@ -358,6 +412,24 @@ mod tests {
         let counts = count_classes(&["a".into(), "b".into()], &entries);
         assert_eq!((counts[0].train, counts[0].total()), (1, 1));
         assert_eq!((counts[1].in_split(Split::Test), counts[1].total()), (1, 2));
+    }
+
+    #[test]
+    fn an_image_counts_once_for_each_label_and_once_in_all() {
+        let mut entries = [
+            entry(1, "L", 0, Split::Train),
+            entry(1, "L", 0, Split::Test),
+        ];
+        entries[0].label_set = Some(vec![0, 1]);
+        entries[1].label_set = Some(vec![]);
+        let counts = count_classes(&["a".into(), "b".into()], &entries);
+        assert_eq!((counts[0].total(), counts[1].total()), (1, 1));
+        let labelling = Labelling::of(&entries);
+        assert_eq!(labelling.images.total(), 2);
+        assert_eq!(
+            (labelling.unlabelled.train, labelling.unlabelled.test),
+            (0, 1)
+        );
     }
 
     #[test]

@@ -124,6 +124,10 @@ impl SampleSource for StoreSource {
         self.samples[index].entry.class
     }
 
+    fn label_set(&self, index: usize) -> Option<&[u32]> {
+        self.samples[index].entry.label_set.as_deref()
+    }
+
     fn name(&self, index: usize) -> String {
         self.samples[index].entry.path.clone()
     }

@@ -1,5 +1,7 @@
 //! Which images are trained on, chosen on and tested on, when the folder does not say.
 
+mod stratify;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -145,6 +147,8 @@ impl SplitPolicy {
 pub(crate) struct Item<'a> {
     /// Its class.
     pub(crate) class: u32,
+    /// Its labels, where images may have several; then all items have them.
+    pub(crate) labels: Option<&'a [u32]>,
     /// Images of one group stay in one split.
     pub(crate) group: usize,
     /// Digest of its bytes, so that the choice does not depend on names.
@@ -171,6 +175,10 @@ pub(crate) fn assign(items: &[Item<'_>], policy: &SplitPolicy) -> Vec<Split> {
     let Some(assigned) = &policy.assigned else {
         return splits;
     };
+    if items.first().is_some_and(|item| item.labels.is_some()) {
+        assign_by_labels(items, assigned, &mut splits);
+        return splits;
+    }
     for groups in groups_by_class(items, &splits, assigned.seed).values() {
         for (split, group) in deal(groups, assigned) {
             for &member in &group.members {
@@ -181,8 +189,32 @@ pub(crate) fn assign(items: &[Item<'_>], policy: &SplitPolicy) -> Vec<Split> {
     splits
 }
 
+/// Moves images out of train so that every label comes in every split.
+fn assign_by_labels(items: &[Item<'_>], assigned: &AssignedSplits, splits: &mut [Split]) {
+    let mut groups = groups_in_train(items, splits, assigned.seed);
+    groups.sort_by_key(|group| group.key);
+    let dealt = stratify::deal(&groups, items, assigned);
+    for (group, split) in groups.iter().zip(dealt) {
+        for &member in &group.members {
+            splits[member] = split;
+        }
+    }
+}
+
 /// The groups of the images that may be moved out of train, by the class most of them have.
 fn groups_by_class(items: &[Item<'_>], splits: &[Split], seed: u64) -> BTreeMap<u32, Vec<Group>> {
+    let mut classes: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
+    for group in groups_in_train(items, splits, seed) {
+        classes.entry(group.home).or_default().push(group);
+    }
+    for groups in classes.values_mut() {
+        groups.sort_by_key(|group| group.key);
+    }
+    classes
+}
+
+/// The groups of the images that may be moved out of train.
+fn groups_in_train(items: &[Item<'_>], splits: &[Split], seed: u64) -> Vec<Group> {
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, item) in items
         .iter()
@@ -191,24 +223,19 @@ fn groups_by_class(items: &[Item<'_>], splits: &[Split], seed: u64) -> BTreeMap<
     {
         members.entry(item.group).or_default().push(index);
     }
-    let mut classes: BTreeMap<u32, Vec<Group>> = BTreeMap::new();
-    for members in members.into_values() {
-        let home = most_common_class(items, &members);
-        let digest = members
-            .iter()
-            .map(|&member| items[member].digest)
-            .min()
-            .unwrap_or("");
-        let key = key(seed, digest);
-        classes
-            .entry(home)
-            .or_default()
-            .push(Group { members, home, key });
-    }
-    for groups in classes.values_mut() {
-        groups.sort_by_key(|group| group.key);
-    }
-    classes
+    members
+        .into_values()
+        .map(|members| {
+            let home = most_common_class(items, &members);
+            let digest = members
+                .iter()
+                .map(|&member| items[member].digest)
+                .min()
+                .unwrap_or("");
+            let key = key(seed, digest);
+            Group { members, home, key }
+        })
+        .collect()
 }
 
 fn most_common_class(items: &[Item<'_>], members: &[usize]) -> u32 {
@@ -284,6 +311,7 @@ mod tests {
             .enumerate()
             .map(|(i, digest)| Item {
                 class: class(i),
+                labels: None,
                 group: i,
                 digest,
                 given: None,
@@ -407,6 +435,91 @@ mod tests {
             .assigned
             .unwrap();
         assert_eq!(made.splits, [Split::Val]);
+    }
+
+    /// 400 images of four labels, from half of all images to one in 40, that go together or alone;
+    /// some have none.
+    fn label_sets() -> Vec<Vec<u32>> {
+        let has = |i: usize, label: u32| match label {
+            0 => i % 2 == 0,
+            1 => i % 5 == 0,
+            2 => i % 4 == 1,
+            _ => i % 40 == 7,
+        };
+        (0..400)
+            .map(|i| (0..4).filter(|label| has(i, *label)).collect())
+            .collect()
+    }
+
+    fn labelled<'a>(digests: &'a [String], sets: &'a [Vec<u32>]) -> Vec<Item<'a>> {
+        let mut items = items(digests, |_| 0);
+        for (item, labels) in items.iter_mut().zip(sets) {
+            item.labels = Some(labels);
+        }
+        items
+    }
+
+    #[test]
+    fn every_label_is_split_in_the_ratios_and_so_are_images_without() {
+        let (digests, sets) = (digests(400), label_sets());
+        let items = labelled(&digests, &sets);
+        let splits = assign(&items, &policy(&[]));
+        let of = |wanted: &dyn Fn(&[u32]) -> bool| -> [usize; 3] {
+            let chosen: Vec<Split> = (0..400)
+                .filter(|&i| wanted(&sets[i]))
+                .map(|i| splits[i])
+                .collect();
+            counts(&chosen)
+        };
+        let near = |found: [usize; 3]| {
+            let all: usize = found.iter().sum();
+            for (found, share) in found.into_iter().zip([0.7, 0.15, 0.15]) {
+                let wanted = all as f64 * share;
+                assert!(
+                    (found as f64 - wanted).abs() <= 1.5,
+                    "{found} of {all}, wanted {wanted}"
+                );
+            }
+        };
+        for label in 0..4 {
+            near(of(&|labels| labels.contains(&label)));
+        }
+        near(of(&|labels| labels.is_empty()));
+        near(counts(&splits));
+    }
+
+    #[test]
+    fn labels_are_split_alike_in_any_order_of_the_files_and_otherwise_by_another_seed() {
+        let (digests, sets) = (digests(400), label_sets());
+        let forward = labelled(&digests, &sets);
+        let mut backward = forward.clone();
+        backward.reverse();
+        for (index, item) in backward.iter_mut().enumerate() {
+            item.group = index;
+        }
+        let splits = assign(&forward, &policy(&[]));
+        let mut reversed = assign(&backward, &policy(&[]));
+        reversed.reverse();
+        assert_eq!(splits, reversed);
+        let other = SplitPolicy::decide(&BTreeSet::new(), 2, SplitRatios::default());
+        assert_ne!(splits, assign(&forward, &other));
+    }
+
+    #[test]
+    fn look_alikes_with_labels_stay_together_and_given_splits_stay() {
+        let (digests, sets) = (digests(400), label_sets());
+        let mut items = labelled(&digests, &sets);
+        for (i, item) in items.iter_mut().enumerate() {
+            item.group = i / 4;
+            item.given = Some(if i < 40 { Split::Test } else { Split::Train });
+        }
+        let splits = assign(&items, &policy(&[Split::Train, Split::Test]));
+        for group in splits.chunks(4) {
+            assert!(group.iter().all(|split| *split == group[0]));
+        }
+        let [train, val, test] = counts(&splits);
+        assert_eq!((train + val, test), (360, 40));
+        assert!((56..=72).contains(&val), "{val}");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct DatasetSummary {
     pub bytes: u64,
     /// Images of each split over all classes.
     pub splits: ClassCounts,
+    /// Where images may have several labels: those that have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<ClassCounts>,
     /// Where the splits come from.
     pub split_policy: SplitPolicy,
     /// Images per class and split, in class order.
@@ -86,7 +89,8 @@ pub fn summary(store: &Store, version: &DatasetVersion) -> Result<DatasetSummary
         created_at: version.created_at,
         images: version.image_count,
         bytes: version.byte_count,
-        splits: total(&report.classes),
+        splits: report.splits(),
+        unlabelled: report.labelling.map(|labelling| labelling.unlabelled),
         samples: samples(&manifest),
         split_policy: manifest.split,
         classes: report.classes,
@@ -129,7 +133,9 @@ pub fn total(classes: &[ClassCounts]) -> ClassCounts {
 fn samples(manifest: &DatasetManifest) -> Vec<ClassSamples> {
     let mut of_class: Vec<Vec<&ImageEntry>> = vec![Vec::new(); manifest.classes.len()];
     for entry in &manifest.entries {
-        of_class[entry.class as usize].push(entry);
+        for &class in entry.labels() {
+            of_class[class as usize].push(entry);
+        }
     }
     manifest
         .classes

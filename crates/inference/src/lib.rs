@@ -20,7 +20,7 @@ pub use onnx::{
     Dimension, ElementType, OnnxLimits, OnnxSummary, TensorInfo, embed_manifest, inspect,
     inspect_with_limits,
 };
-pub use probability::softmax;
+pub use probability::{sigmoid, softmax};
 pub use runtime::{
     Network, OnnxRuntimeInfo, Outputs, RuntimeChoice, RuntimeInfo, runtimes, use_library,
 };

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::error::{InferenceError, InferenceErrorKind};
 use crate::onnx::check_manifest;
 use crate::onnx::{Dimension, ElementType, OnnxSummary, TensorInfo, inspect};
-use crate::probability::softmax;
+use crate::probability::{sigmoid, softmax};
 use crate::runtime::{self, Network, NetworkOptions, Outputs, RuntimeChoice};
 
 /// Red, green and blue.
@@ -236,6 +236,17 @@ impl Model {
         ranked
     }
 
+    /// The labels that an image has: those with a probability above the manifest's threshold, most
+    /// probable first. Absent where the model answers with one class.
+    pub fn labels(&self, probabilities: &[f32]) -> Option<Vec<ClassProbability<'_>>> {
+        let threshold = self.manifest.label_threshold();
+        self.manifest.task.is_multi_label().then(|| {
+            let mut labels = self.top(probabilities, usize::MAX);
+            labels.retain(|label| label.probability > threshold);
+            labels
+        })
+    }
+
     fn predict_chunk(&self, images: &[RgbImage]) -> Result<Vec<Prediction>, InferenceError> {
         let length = self.image_length();
         let batch = self.fixed_batch.unwrap_or(images.len());
@@ -271,6 +282,7 @@ impl Model {
 
     fn probabilities(&self, answer: &[f32]) -> Vec<f32> {
         match self.manifest.output {
+            OutputKind::Logits if self.manifest.task.is_multi_label() => sigmoid(answer),
             OutputKind::Logits => softmax(answer),
             OutputKind::Probabilities => answer.iter().map(|p| p.clamp(0.0, 1.0)).collect(),
         }

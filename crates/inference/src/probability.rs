@@ -16,6 +16,14 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+/// The sigmoid of each logit, in `f64`: where each class is there or not by itself.
+pub fn sigmoid(logits: &[f32]) -> Vec<f32> {
+    logits
+        .iter()
+        .map(|logit| (1.0 / (1.0 + (-f64::from(*logit)).exp())) as f32)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +37,16 @@ mod tests {
         for (probability, expected) in probabilities.iter().zip(expected) {
             assert!((probability - expected).abs() < 1e-7);
         }
+    }
+
+    #[test]
+    fn a_sigmoid_looks_at_one_logit_alone() {
+        // From SciPy: expit([0, 2, -1]).
+        let expected = [0.5, 0.880_797, 0.268_941_43];
+        for (probability, expected) in sigmoid(&[0.0, 2.0, -1.0]).iter().zip(expected) {
+            assert!((probability - expected).abs() < 1e-7);
+        }
+        assert_eq!(sigmoid(&[3e38, -3e38]), [1.0, 0.0]);
     }
 
     #[test]

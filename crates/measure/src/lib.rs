@@ -8,9 +8,11 @@ pub mod classification;
 mod error;
 pub mod evaluation;
 pub mod linear;
+pub mod multi_label;
 pub mod ranking;
 
 pub use classification::{CalibrationBin, ClassScores, Classification, ClassificationReport};
 pub use error::{MeasureError, MeasureErrorKind};
-pub use evaluation::{EvaluationReport, Mistake};
+pub use evaluation::{EvaluationReport, LabelMistake, Mistake, MultiLabelEvaluation, TaskReport};
 pub use linear::{LinearBaseline, LinearOptions};
+pub use multi_label::{LabelScores, MultiLabel, MultiLabelReport};

@@ -24,6 +24,26 @@ pub fn auroc(samples: impl IntoIterator<Item = (f32, bool)>) -> Option<f64> {
     (pairs > 0).then(|| doubled_wins as f64 / (2 * pairs) as f64)
 }
 
+/// Average precision: the mean over the positive samples of the precision among all samples that
+/// score at least as high, equal scores taken together (scikit-learn's `average_precision_score`,
+/// without interpolation).
+///
+/// `samples` are pairs of score and whether the sample is positive. Absent when none is positive.
+pub fn average_precision(samples: impl IntoIterator<Item = (f32, bool)>) -> Option<f64> {
+    let mut samples: Vec<(f32, bool)> = samples.into_iter().collect();
+    samples.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let mut positives: u64 = 0;
+    let mut seen: u64 = 0;
+    let mut sum = 0.0;
+    for tied in samples.chunk_by(|a, b| a.0 == b.0) {
+        let tied_positives = tied.iter().filter(|(_, positive)| *positive).count() as u64;
+        positives += tied_positives;
+        seen += tied.len() as u64;
+        sum += tied_positives as f64 * (positives as f64 / seen as f64);
+    }
+    (positives > 0).then(|| sum / positives as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +69,14 @@ mod tests {
         assert_eq!(auroc([]), None);
         assert_eq!(auroc([(0.3, true)]), None);
         assert_eq!(auroc([(0.3, false), (0.4, false)]), None);
+    }
+
+    #[test]
+    fn average_precision_takes_equal_scores_together() {
+        // scikit-learn: average_precision_score([1, 0, 1, 0], [0.9, 0.8, 0.8, 0.1])
+        let samples = [(0.9, true), (0.8, false), (0.8, true), (0.1, false)];
+        let found = average_precision(samples).unwrap();
+        assert!((found - 5.0 / 6.0).abs() < 1e-15, "{found}");
+        assert_eq!(average_precision([(0.4, false)]), None);
     }
 }

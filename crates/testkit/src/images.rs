@@ -122,6 +122,26 @@ pub fn colour_folder(path: &Path, per_class: usize, side: u32) -> PathBuf {
     path.to_path_buf()
 }
 
+/// Writes `count` small PNGs and a `labels.csv` that tells which of the labels `red`, `green` and
+/// `blue` each has: any combination of them, none too.
+pub fn labelled_folder(path: &Path, count: usize, side: u32) -> PathBuf {
+    let folder = path.join("images");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut table = String::from("file,red,green,blue\n");
+    for index in 0..count {
+        let labels = [0, 1, 2].map(|bit| u8::from(index >> bit & 1 == 1));
+        let colour = labels.map(|label| if label == 1 { 200 } else { 50 });
+        let image = speckled(side, colour, index as u32);
+        let file = format!("{index:04}.png");
+        let bytes = encode(&image, ImageFormat::Png);
+        std::fs::write(folder.join(&file), bytes).unwrap();
+        let [red, green, blue] = labels;
+        table.push_str(&format!("{file},{red},{green},{blue}\n"));
+    }
+    std::fs::write(path.join("labels.csv"), table).unwrap();
+    path.to_path_buf()
+}
+
 /// A colour under noise that depends on `seed`, so that no two images are near duplicates.
 fn speckled(side: u32, colour: [u8; 3], seed: u32) -> RgbImage {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);

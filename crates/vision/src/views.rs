@@ -2,6 +2,8 @@
 
 use ferrotype_core::config::schema::TestTimeAugmentation;
 
+use crate::RgbImage;
+
 /// One way to look at an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
@@ -50,21 +52,41 @@ impl View {
         }
     }
 
+    /// The view of an image, as [`Self::apply`] has it.
+    pub fn of_image(self, image: &RgbImage) -> RgbImage {
+        let (width, height) = (image.width as usize, image.height as usize);
+        let mut seen = image.clone();
+        let rows = seen.pixels.chunks_exact_mut(3 * width.max(1));
+        for (row, seen) in rows.enumerate() {
+            for (column, seen) in seen.chunks_exact_mut(3).enumerate() {
+                let [y, x] = self.place_of([row, column], [height, width]);
+                let from = 3 * (y * width + x);
+                seen.copy_from_slice(&image.pixels[from..from + 3]);
+            }
+        }
+        seen
+    }
+
+    /// Row and column of the image that the view shows at a row and column.
+    fn place_of(self, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
+        let (mut y, mut x) = if self.is_transposed && height == width {
+            (column, row)
+        } else {
+            (row, column)
+        };
+        if self.is_upside_down {
+            y = height - 1 - y;
+        }
+        if self.is_mirrored {
+            x = width - 1 - x;
+        }
+        [y, x]
+    }
+
     fn apply_to_plane(self, plane: &[f32], [height, width]: [usize; 2], seen: &mut [f32]) {
-        let is_transposed = self.is_transposed && height == width;
         for (row, seen) in seen.chunks_exact_mut(width.max(1)).enumerate() {
             for (column, seen) in seen.iter_mut().enumerate() {
-                let (mut y, mut x) = if is_transposed {
-                    (column, row)
-                } else {
-                    (row, column)
-                };
-                if self.is_upside_down {
-                    y = height - 1 - y;
-                }
-                if self.is_mirrored {
-                    x = width - 1 - x;
-                }
+                let [y, x] = self.place_of([row, column], [height, width]);
                 *seen = plane[y * width + x];
             }
         }
@@ -87,6 +109,27 @@ pub fn mean_of_views(mut views: Vec<Vec<f32>>, classes: usize) -> Vec<f32> {
     let count = views.len() as f64;
     mean.iter()
         .map(|sum: &f64| (sum / count).max(f64::from(f32::MIN_POSITIVE)).ln() as f32)
+        .collect()
+}
+
+/// Logits `[n, classes]` whose sigmoid is the mean of that of each view's logits: where each class
+/// is there or not by itself. A single view's are answered as they are.
+pub fn mean_of_independent_views(mut views: Vec<Vec<f32>>) -> Vec<f32> {
+    if views.len() <= 1 {
+        return views.pop().unwrap_or_default();
+    }
+    let count = views.len() as f64;
+    (0..views[0].len())
+        .map(|place| {
+            // Both sides are summed, so that a probability near 1 keeps its digits.
+            let sum = |sign: f64| -> f64 {
+                let sigmoid = |logit: f32| 1.0 / (1.0 + (-sign * f64::from(logit)).exp());
+                views.iter().map(|view| sigmoid(view[place])).sum()
+            };
+            let least = f64::from(f32::MIN_POSITIVE);
+            let [there, not_there] = [1.0, -1.0].map(|sign| (sum(sign) / count).max(least));
+            (there / not_there).ln() as f32
+        })
         .collect()
 }
 
@@ -137,6 +180,30 @@ mod tests {
         let mut oblong = vec![0.0; 12];
         View::of(TestTimeAugmentation::Dihedral)[4].apply(&image, [2, 3], &mut oblong);
         assert_eq!(oblong, image);
+    }
+
+    #[test]
+    fn an_image_is_seen_as_its_planes_are() {
+        let pixels: Vec<u8> = (0..27).collect();
+        let image = RgbImage::from_pixels(3, 3, pixels).unwrap();
+        for view in View::of(TestTimeAugmentation::Dihedral) {
+            let places = seen(view);
+            let shown = view.of_image(&image);
+            let reds = shown.pixels.iter().step_by(3).map(|red| f32::from(*red));
+            assert!(reds.eq(places.iter().map(|place| 3.0 * place)), "{view:?}");
+        }
+    }
+
+    #[test]
+    fn the_sigmoid_of_the_mean_is_the_mean_of_the_sigmoids() {
+        let views = vec![vec![0.0, 40.0, -90.0], vec![2.0, 40.0, -300.0]];
+        let mean = mean_of_independent_views(views);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let expected = f64::midpoint(sigmoid(0.0), sigmoid(2.0));
+        assert!((sigmoid(mean[0].into()) - expected).abs() < 1e-7);
+        assert!((mean[1] - 40.0).abs() < 1e-4, "{mean:?}");
+        assert!(mean[2] < -80.0 && mean[2].is_finite());
+        assert_eq!(mean_of_independent_views(vec![vec![1.0]]), [1.0]);
     }
 
     #[test]

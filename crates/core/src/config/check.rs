@@ -474,6 +474,7 @@ mod tests {
                     min_delta: 0.0,
                 }),
                 monitor: Monitor::MacroF1,
+                threshold: Some(0.3),
                 note: Some("x".into()),
             },
         }

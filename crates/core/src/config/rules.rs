@@ -236,8 +236,9 @@ const TRAIN: Rule = Rule::Map(&[
     optional("early_stopping", EARLY_STOPPING),
     required(
         "monitor",
-        Rule::OneOf(&["val/loss", "val/accuracy", "val/f1"]),
+        Rule::OneOf(&["auto", "val/loss", "val/accuracy", "val/f1", "val/auroc"]),
     ),
+    optional("threshold", Rule::Number(BETWEEN)),
     optional("note", Rule::Text),
 ]);
 

@@ -67,7 +67,7 @@ pub struct DataConfig {
     pub std: [f32; 3],
     /// Loader threads; 0 means as many as the machine has.
     pub workers: usize,
-    /// The views of an image whose probabilities are averaged in validation and evaluation.
+    /// The views of an image whose probabilities are averaged in validation.
     #[serde(default, deserialize_with = "or_default")]
     pub test_time_augmentation: TestTimeAugmentation,
     /// Disk space that decoded images may take up in the project, in GB; 0 for none. Absent means
@@ -109,6 +109,13 @@ pub enum TestTimeAugmentation {
     /// The four of `flips` and the same turned by a quarter: eight views, for pictures that have
     /// no up and down.
     Dihedral,
+}
+
+impl TestTimeAugmentation {
+    /// Whether it is the image alone.
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 /// A null is the default.

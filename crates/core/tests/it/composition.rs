@@ -59,7 +59,7 @@ fn without_any_file_there_is_a_recipe() {
     let composed = composed(&MemorySource::default(), &[]);
     insta::assert_snapshot!("without_any_file", composed.to_yaml());
     assert_eq!(composed.config.model.name, "baseline");
-    assert_eq!(composed.config.train.monitor, Monitor::Accuracy);
+    assert_eq!(composed.config.train.monitor, Monitor::Auto);
     assert_eq!(
         composed.choices["train/optimizer"],
         Some("adamw".to_string())

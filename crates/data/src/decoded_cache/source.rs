@@ -32,6 +32,10 @@ impl SampleSource for DecodedSource {
         self.source.label(index)
     }
 
+    fn label_set(&self, index: usize) -> Option<&[u32]> {
+        self.source.label_set(index)
+    }
+
     fn name(&self, index: usize) -> String {
         self.source.name(index)
     }

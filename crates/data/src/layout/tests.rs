@@ -22,11 +22,11 @@ fn tree(names: &[&str]) -> Tree {
 }
 
 fn read(names: &[&str]) -> Layout {
-    understand(tree(names), Path::new("set")).unwrap()
+    understand(tree(names), Path::new("set"), None).unwrap()
 }
 
 fn refusal(names: &[&str]) -> DataError {
-    understand(tree(names), Path::new("set")).unwrap_err()
+    understand(tree(names), Path::new("set"), None).unwrap_err()
 }
 
 fn placed(layout: &Layout) -> Vec<(&str, &str, Option<Split>)> {

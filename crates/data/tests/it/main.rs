@@ -5,6 +5,7 @@
 mod decoded_cache;
 mod folders;
 mod given_splits;
+mod labels;
 mod nasty;
 mod real;
 mod source;

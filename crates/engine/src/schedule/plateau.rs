@@ -74,7 +74,9 @@ impl Rule {
         };
         match self.monitor {
             Monitor::Loss => value < best * (1.0 - self.threshold),
-            Monitor::Accuracy | Monitor::MacroF1 => value > best * (1.0 + self.threshold),
+            Monitor::Auto | Monitor::Accuracy | Monitor::MacroF1 | Monitor::Auroc => {
+                value > best * (1.0 + self.threshold)
+            }
         }
     }
 }

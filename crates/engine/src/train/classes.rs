@@ -4,6 +4,7 @@ use ferrotype_core::config::schema::{ClassWeighting, ClassWeights, Sampling};
 use ferrotype_vision::loader::{SampleSource, training_order};
 use ferrotype_vision::random;
 
+use super::TrainRequest;
 use crate::error::{EngineError, EngineErrorKind};
 
 /// The weight of each class in the loss; none when all are the same.
@@ -34,6 +35,82 @@ pub(super) fn class_weights(
         }
         ClassWeights::Given(weights) => Ok(Some(weights.clone())),
     }
+}
+
+/// Whether the images may have several labels, or none.
+///
+/// # Errors
+/// Only some of them may, a label is no output of the network, or the settings mean one class an
+/// image.
+pub(super) fn check_label_sets(
+    request: &TrainRequest<'_>,
+    classes: usize,
+) -> Result<bool, EngineError> {
+    let error = |message: String| EngineError::new(EngineErrorKind::Config, message);
+    let is_multi_label = !request.train.is_empty() && request.train.label_set(0).is_some();
+    let sources = [&*request.train, &*request.validation];
+    let places = sources.map(|source| (0..source.len()).map(move |index| source.label_set(index)));
+    for set in places.into_iter().flatten() {
+        if set.is_some() != is_multi_label {
+            return Err(error(
+                "some images have one class, and others several labels".into(),
+            ));
+        }
+        if let Some(label) = set.into_iter().flatten().find(|l| **l as usize >= classes) {
+            return Err(error(format!(
+                "label `{label}` is out of range: the network has {classes} outputs"
+            )));
+        }
+    }
+    if is_multi_label && request.config.sampling == Sampling::Balanced {
+        return Err(error(
+            "`train.sampling=balanced` draws every class as often, but an image of this dataset may have several labels".into(),
+        )
+        .with_hint("`train.class_weights=balanced` makes rare labels count more in the loss"));
+    }
+    Ok(is_multi_label)
+}
+
+/// The weight of each label's positive targets in the loss (PyTorch's `pos_weight`); none when all
+/// are the same.
+///
+/// # Errors
+/// As [`class_weights`].
+pub(super) fn positive_weights(
+    weights: &ClassWeights,
+    source: &dyn SampleSource,
+    classes: usize,
+) -> Result<Option<Vec<f64>>, EngineError> {
+    match weights {
+        ClassWeights::Rule(ClassWeighting::Balanced) => Ok(Some(negatives_per_positive(
+            (0..source.len()).filter_map(|index| source.label_set(index)),
+            classes,
+        ))),
+        others => class_weights(others, &[], classes),
+    }
+}
+
+/// `images without the label / images with it`, so that both sides count alike, as PyTorch's
+/// documentation of `BCEWithLogitsLoss` advises; 1 for a label that no image or every image has.
+fn negatives_per_positive<'a>(
+    label_sets: impl Iterator<Item = &'a [u32]>,
+    classes: usize,
+) -> Vec<f64> {
+    let mut positives = vec![0_usize; classes];
+    let mut images = 0;
+    for labels in label_sets {
+        images += 1;
+        for &label in labels {
+            if let Some(count) = positives.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+    }
+    let weight = |positives: &usize| match (*positives, images - positives) {
+        (0, _) | (_, 0) => 1.0,
+        (positives, negatives) => negatives as f64 / positives as f64,
+    };
+    positives.iter().map(weight).collect()
 }
 
 /// `images / (classes · images of the class)` over the classes that have images, as scikit-learn's
@@ -141,6 +218,13 @@ mod tests {
             assert!((weight - expected).abs() < 1e-12, "{weights:?}");
         }
         assert_eq!(balanced(&uneven(), 5)[3], 1.0);
+    }
+
+    #[test]
+    fn a_labels_weight_is_its_negatives_to_each_positive() {
+        let sets: [&[u32]; 5] = [&[0, 1], &[1], &[], &[1], &[1, 3]];
+        let weights = negatives_per_positive(sets.into_iter(), 4);
+        assert_eq!(weights, [4.0, 0.25, 1.0, 4.0]);
     }
 
     #[test]

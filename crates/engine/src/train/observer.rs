@@ -46,11 +46,12 @@ pub struct StepProgress {
     pub steps_in_epoch: u64,
     /// Steps done over all epochs.
     pub global_step: u64,
-    /// Mean cross-entropy of this step's batch.
+    /// Mean loss of this step's batch.
     pub loss: f64,
-    /// Mean cross-entropy of the epoch so far.
+    /// Mean loss of the epoch so far.
     pub epoch_loss: f64,
-    /// Share of the epoch's images so far that were classified correctly, in training mode.
+    /// Share of the epoch's images so far that were answered right, in training mode: of several
+    /// labels, all of them.
     pub accuracy: f64,
     /// Learning rate of this step.
     pub learning_rate: f64,
@@ -67,8 +68,10 @@ pub struct StepProgress {
 pub struct ValidationOutputs<'a> {
     /// `[n, classes]`
     pub logits: &'a [f32],
-    /// `[n]`
+    /// `[n]`; of no meaning where images may have several labels.
     pub labels: &'a [u32],
+    /// `[n, classes]`, where images may have several labels: 1 for each that an image has.
+    pub label_targets: Option<&'a [f32]>,
     /// Logits per image.
     pub classes: usize,
 }
@@ -91,9 +94,10 @@ pub struct EpochSummary {
     pub epochs: u32,
     /// Steps done over all epochs.
     pub global_step: u64,
-    /// Mean cross-entropy over the epoch, in training mode.
+    /// Mean loss over the epoch, in training mode.
     pub train_loss: f64,
-    /// Share of images classified correctly over the epoch, in training mode.
+    /// Share of images answered right over the epoch, in training mode: of several labels, all of
+    /// them.
     pub train_accuracy: f64,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,

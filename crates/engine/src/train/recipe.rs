@@ -4,7 +4,7 @@ use ferrotype_core::config::schema::{ScheduleConfig, TrainConfig};
 use ferrotype_vision::loader::{Batch, LoaderOptions};
 use ferrotype_vision::mix::Mix;
 
-use super::classes::{class_weights, epoch_order, labels};
+use super::classes::{check_label_sets, class_weights, epoch_order, labels, positive_weights};
 use super::epoch_shape::EpochShape;
 use super::stages::Fits;
 use super::{TrainRequest, settings};
@@ -17,6 +17,8 @@ use crate::state::State;
 pub(super) struct Recipe<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) classes: usize,
+    /// Whether an image may have several labels, or none.
+    pub(super) is_multi_label: bool,
     pub(super) shape: EpochShape,
     pub(super) schedule: Schedule,
     pub(super) fits: Fits,
@@ -55,6 +57,7 @@ impl<'a> Recipe<'a> {
             .with_hint("choose another, as `train/schedule=cosine`"));
         }
         let classes = class_count(request)?;
+        let is_multi_label = check_label_sets(request, classes)?;
         let steps = shape.steps() as u64;
         let loader = LoaderOptions {
             batch_size: config.batch_size,
@@ -65,6 +68,7 @@ impl<'a> Recipe<'a> {
         };
         Ok(Self {
             classes,
+            is_multi_label,
             shape,
             schedule: Schedule::new(&config.schedule, config.learning_rate, config.epochs, steps),
             fits: Fits::new(&request.graph, config, steps)?,
@@ -77,7 +81,11 @@ impl<'a> Recipe<'a> {
                 mix: mix(config)?,
                 ..loader
             },
-            class_weights: class_weights(&config.class_weights, &labels, classes)?,
+            class_weights: if is_multi_label {
+                positive_weights(&config.class_weights, &*request.train, classes)?
+            } else {
+                class_weights(&config.class_weights, &labels, classes)?
+            },
             labels,
             config,
         })
@@ -151,9 +159,10 @@ fn begin_with(executor: &mut dyn Executor, weights: State) -> Result<(), EngineE
 
 /// What the network is to answer for a batch.
 pub(super) fn targets(batch: &Batch) -> Targets<'_> {
-    match &batch.shares {
-        Some(shares) => Targets::Shares(shares),
-        None => Targets::Classes(&batch.labels),
+    match (&batch.independent, &batch.shares) {
+        (Some(targets), _) => Targets::Independent(targets),
+        (None, Some(shares)) => Targets::Shares(shares),
+        (None, None) => Targets::Classes(&batch.labels),
     }
 }
 

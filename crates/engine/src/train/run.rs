@@ -85,7 +85,12 @@ impl<'a> Run<'a> {
         let _ = fs::remove_file(directory.join(FAILED_BATCH));
         let mut run = Self {
             executor: new_executor(&mut request)?,
-            watch: LossWatch::new(recipe.classes),
+            // Each label is guessed by itself, out of two answers.
+            watch: LossWatch::new(if recipe.is_multi_label {
+                2
+            } else {
+                recipe.classes
+            }),
             recipe,
             observer,
             last_path: directory.join(LAST),

@@ -165,6 +165,7 @@ pub(super) mod tests {
             layer_decay: None,
             early_stopping: None,
             monitor: Monitor::Loss,
+            threshold: None,
             note: None,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferrotype_vision::loader::{Loader, plain_order};
-use ferrotype_vision::views::{View, mean_of_views};
+use ferrotype_vision::views::{View, mean_of_independent_views, mean_of_views};
 
 use super::profile::SectionKind;
 use super::run::{Run, mean};
@@ -64,6 +64,7 @@ impl Run<'_> {
         let mut batches = Loader::epoch(source, options, plain_order(count), 0, 0);
         let mut logits = Vec::with_capacity(count * self.recipe.classes);
         let mut labels = Vec::with_capacity(count);
+        let mut label_targets = Vec::new();
         loop {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else {
@@ -73,12 +74,14 @@ impl Run<'_> {
             let size = [batch.height as usize, batch.width as usize];
             logits.extend(self.answer(&batch.images, batch.labels.len(), size)?);
             labels.extend(&batch.labels);
+            label_targets.extend(batch.independent.iter().flatten());
             batches.recycle(batch);
         }
         let outputs = ValidationOutputs {
             classes: self.recipe.classes,
             logits: &logits,
             labels: &labels,
+            label_targets: self.recipe.is_multi_label.then_some(&label_targets),
         };
         let verdict = self.observer.on_validation(epoch, &outputs);
         self.profiler.end(count, &mut *self.executor);
@@ -105,7 +108,11 @@ impl Run<'_> {
             };
             answers.push(self.executor.evaluate(images, count)?);
         }
-        Ok(mean_of_views(answers, self.recipe.classes))
+        Ok(if self.recipe.is_multi_label {
+            mean_of_independent_views(answers)
+        } else {
+            mean_of_views(answers, self.recipe.classes)
+        })
     }
 
     /// Keeps the best value and counts epochs without improvement; says whether this epoch is

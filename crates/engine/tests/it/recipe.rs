@@ -11,7 +11,8 @@ use ferrotype_core::config::schema::{
 };
 use ferrotype_engine::checkpoint::{self, LAST};
 use ferrotype_engine::train::{
-    Control, FAILED_BATCH, RateFinderOptions, TrainEnd, TrainRequest, find_learning_rate, train,
+    Control, FAILED_BATCH, RateFinderOptions, StepProgress, TrainEnd, TrainObserver, TrainRequest,
+    ValidationOutputs, Verdict, find_learning_rate, train,
 };
 use ferrotype_engine::{EngineErrorKind, State};
 use ferrotype_vision::RgbImage;
@@ -270,6 +271,123 @@ fn uneven_classes_can_be_weighed_or_drawn_evenly() {
     ];
     let distinct: BTreeSet<u64> = losses.iter().map(|loss| loss.to_bits()).collect();
     assert_eq!(distinct.len(), 3, "{losses:?}");
+}
+
+/// Stripes with labels.
+struct Labelled {
+    stripes: Stripes,
+    sets: Vec<Vec<u32>>,
+}
+
+impl Labelled {
+    fn new(count: usize, seed: u64) -> Self {
+        Self {
+            stripes: Stripes { count, seed },
+            // Label 1 is of both directions, label 0 of one, label 2 of nothing.
+            sets: (0..count)
+                .map(|index| match index % 3 {
+                    0 => vec![0, 1],
+                    1 => vec![1],
+                    _ => vec![],
+                })
+                .collect(),
+        }
+    }
+}
+
+impl SampleSource for Labelled {
+    fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn label(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn label_set(&self, index: usize) -> Option<&[u32]> {
+        Some(&self.sets[index])
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.stripes.name(index)
+    }
+
+    fn load(&self, index: usize) -> Result<RgbImage, SampleError> {
+        self.stripes.load(index)
+    }
+}
+
+/// Keeps what it is shown of a validation.
+#[derive(Default)]
+struct Shown {
+    targets: Vec<f32>,
+    right: usize,
+    first_loss: Option<f64>,
+}
+
+impl TrainObserver for Shown {
+    fn on_step(&mut self, progress: &StepProgress) -> Control {
+        self.first_loss.get_or_insert(progress.loss);
+        Control::Continue
+    }
+
+    fn on_validation(&mut self, _: u32, outputs: &ValidationOutputs<'_>) -> Verdict {
+        self.targets = outputs.label_targets.unwrap().to_vec();
+        let answers = outputs.logits.iter().zip(&self.targets);
+        self.right = answers
+            .filter(|(logit, target)| (**logit > 0.0) == (**target > 0.5))
+            .count();
+        Verdict {
+            monitored: self.right as f64,
+            stop: false,
+        }
+    }
+}
+
+#[test]
+fn labels_are_learnt_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(12);
+    let request = TrainRequest {
+        train: Arc::new(Labelled::new(45, 1)),
+        validation: Arc::new(Labelled::new(12, 2)),
+        ..request(&config, folder.path(), false)
+    };
+    let mut shown = Shown::default();
+    train(request, &mut shown).unwrap();
+    assert_eq!(
+        shown.targets[..9],
+        [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    );
+    assert!(shown.right >= 32, "{} of 36", shown.right);
+    // Three answers of yes or no cost ln 2 each in the beginning, one class of three ln 3.
+    assert!(shown.first_loss.unwrap() < 0.95, "{:?}", shown.first_loss);
+}
+
+#[test]
+fn what_has_no_meaning_for_labels_is_refused() {
+    let refusal = |config: &TrainConfig, validation: Arc<dyn SampleSource>| {
+        let folder = tempfile::tempdir().unwrap();
+        let request = TrainRequest {
+            train: Arc::new(Labelled::new(45, 1)),
+            validation,
+            ..request(config, folder.path(), false)
+        };
+        train(request, &mut Shown::default())
+            .unwrap_err()
+            .to_string()
+    };
+    let balanced = TrainConfig {
+        sampling: Sampling::Balanced,
+        ..config(1)
+    };
+    let labelled = || Arc::new(Labelled::new(12, 2));
+    assert!(refusal(&balanced, labelled()).contains("several labels"));
+    let other = Arc::new(Stripes { count: 12, seed: 2 });
+    assert!(refusal(&config(1), other).contains("some images have one class"));
+    let mut unknown = Labelled::new(12, 2);
+    unknown.sets[3] = vec![7];
+    assert!(refusal(&config(1), Arc::new(unknown)).contains("label `7` is out of range"));
 }
 
 #[test]

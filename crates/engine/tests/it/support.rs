@@ -113,6 +113,7 @@ pub(crate) fn config(epochs: u32) -> TrainConfig {
         layer_decay: None,
         early_stopping: None,
         monitor: Monitor::Accuracy,
+        threshold: None,
         note: None,
     }
 }
@@ -263,6 +264,7 @@ pub(crate) fn manifest(graph: &Graph, classes: usize) -> ModelManifest {
             std: [0.25; 3],
         },
         output: OutputKind::Logits,
+        threshold: None,
         input_name: String::new(),
         output_name: String::new(),
         embedding_name: None,

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::name::Reference;
 use ferrotype_inference::{Model, RuntimeChoice};
-use ferrotype_measure::EvaluationReport;
+use ferrotype_measure::TaskReport;
 use ferrotype_store::{Evaluation, Store, write_file_atomically};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::evaluation::page::{self, PageSubject};
-use crate::evaluation::{self, Subject, terminal};
+use crate::evaluation::{self, Request, Subject, terminal, views_in_words};
 use crate::failure::Failure;
 use crate::output::text;
 
@@ -28,6 +29,9 @@ pub(crate) struct Arguments {
     /// The dataset version [default: the one it was trained on]
     #[arg(long, value_name = "NAME[@vN]")]
     dataset: Option<Reference>,
+    /// Average the probabilities of several views of each image. Serving does not
+    #[arg(long, value_enum, default_value_t = Views::None)]
+    views: Views,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,6 +43,30 @@ pub(crate) struct Arguments {
     runtime: RuntimeChoice,
 }
 
+/// [`TestTimeAugmentation`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Views {
+    /// The image alone, as it will be served
+    None,
+    /// 2: the image and its mirror image
+    Flip,
+    /// 4: mirrored in no, either and both directions
+    Flips,
+    /// 8: those, and turned by a quarter
+    Dihedral,
+}
+
+impl Views {
+    fn setting(self) -> TestTimeAugmentation {
+        match self {
+            Self::None => TestTimeAugmentation::None,
+            Self::Flip => TestTimeAugmentation::Flip,
+            Self::Flips => TestTimeAugmentation::Flips,
+            Self::Dihedral => TestTimeAugmentation::Dihedral,
+        }
+    }
+}
+
 /// An evaluation as `--json` prints it.
 #[derive(Serialize)]
 struct Printed<'a> {
@@ -48,7 +76,7 @@ struct Printed<'a> {
     runtime: &'a str,
     evaluation: ferrotype_core::id::EvaluationId,
     #[serde(flatten)]
-    report: &'a EvaluationReport,
+    report: &'a TaskReport,
 }
 
 /// Does it.
@@ -64,10 +92,14 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     };
     let dataset = context.wait(store.dataset_version(&reference))?;
     let model = Model::load(&subject.onnx(context, &store)?, arguments.runtime, 0)?;
+    let request = Request {
+        split: arguments.split,
+        views: arguments.views.setting(),
+    };
     let (evaluation, report) =
-        evaluation::evaluate(context, &store, &subject, &model, &dataset, arguments.split)?;
+        evaluation::evaluate(context, &store, &subject, &model, &dataset, &request)?;
     if let Some(path) = arguments.html {
-        let about = page_subject(&subject, &evaluation, &model);
+        let about = page_subject(&subject, &evaluation, &model, &report);
         let page = page::render(&about, &report, |digest| picture(&store, digest))?;
         write_file_atomically(&path, page.as_bytes())?;
         context.printer().step("Wrote", path.display());
@@ -84,11 +116,12 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     }
     let printer = context.printer();
     printer.status(format_args!(
-        "{} on `{}`, split {}, by {}\n",
+        "{} on `{}`, split {}, by {}{}\n",
         subject.title(),
         dataset.reference(),
         arguments.split,
-        model.runtime_name()
+        model.runtime_name(),
+        views_in_words(report.views()).map_or_else(String::new, |views| format!(", {views}"))
     ));
     terminal::print(printer, &report);
     Ok(())
@@ -102,13 +135,19 @@ fn no_dataset(subject: &Subject) -> Failure {
     .hint("name the dataset: `--dataset NAME`")
 }
 
-fn page_subject(subject: &Subject, evaluation: &Evaluation, model: &Model) -> PageSubject {
+fn page_subject(
+    subject: &Subject,
+    evaluation: &Evaluation,
+    model: &Model,
+    report: &TaskReport,
+) -> PageSubject {
     PageSubject {
         title: subject.title(),
         dataset: evaluation.dataset.clone().unwrap_or_default(),
         split: evaluation.split.to_string(),
         when: text::minute(evaluation.created_at),
         runtime: model.runtime_name().to_string(),
+        views: views_in_words(report.views()),
     }
 }
 

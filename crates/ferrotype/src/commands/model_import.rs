@@ -49,6 +49,12 @@ pub(crate) struct Arguments {
     /// What the output's numbers are
     #[arg(long, value_enum, default_value_t = Output::Logits)]
     output: Output,
+    /// An image may have several of the classes, or none: each is answered by itself
+    #[arg(long)]
+    multi_label: bool,
+    /// With `--multi-label`: the probability above which a class counts [default: 0.5]
+    #[arg(long, value_name = "PROBABILITY", requires = "multi_label")]
+    threshold: Option<f32>,
     /// Point this alias to the new version
     #[arg(long)]
     alias: Option<String>,
@@ -66,7 +72,7 @@ enum Resize {
 /// [`OutputKind`] on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Output {
-    /// Softmax makes them probabilities
+    /// Softmax makes them probabilities, with `--multi-label` the sigmoid
     Logits,
     /// They are probabilities already
     Probabilities,
@@ -130,6 +136,10 @@ fn manifest(arguments: &Arguments, summary: &OnnxSummary) -> anyhow::Result<Mode
     if let Some(std) = arguments.std {
         manifest.preprocessing.std = std;
     }
+    if arguments.multi_label {
+        manifest.task = Task::MultiLabel;
+        manifest.threshold = arguments.threshold.or(manifest.threshold);
+    }
     manifest.check().map_err(Failure::new)?;
     Ok(manifest)
 }
@@ -163,6 +173,7 @@ fn new_manifest(arguments: &Arguments, summary: &OnnxSummary) -> anyhow::Result<
             Output::Logits => OutputKind::Logits,
             Output::Probabilities => OutputKind::Probabilities,
         },
+        threshold: None,
         embedding_name: None,
         architecture: None,
         dataset_version: None,

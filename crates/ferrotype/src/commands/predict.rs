@@ -50,8 +50,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, Serialize)]
 struct FilePrediction {
     file: String,
+    /// The most probable class.
     class: String,
+    /// Its probability.
     confidence: f32,
+    /// Where the model answers with any number of labels: those above its threshold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<String>>,
     top: Vec<Guess>,
 }
 
@@ -159,6 +164,10 @@ fn describe(
         file,
         class: first.class.clone(),
         confidence: first.probability,
+        labels: model.labels(probabilities).map(|labels| {
+            let names = labels.into_iter().map(|label| label.class.to_string());
+            names.collect()
+        }),
         top,
     })
 }
@@ -183,6 +192,12 @@ fn read_image(model: &Model, path: &Path) -> Result<RgbImage, (String, String)> 
 }
 
 fn table(predictions: &[FilePrediction]) -> Table {
+    if predictions
+        .iter()
+        .any(|prediction| prediction.labels.is_some())
+    {
+        return label_table(predictions);
+    }
     let mut table = Table::new(["file", "class", ">confidence", "then"]);
     for prediction in predictions {
         let then: Vec<String> = prediction
@@ -202,6 +217,29 @@ fn table(predictions: &[FilePrediction]) -> Table {
             prediction.class.clone(),
             text::percent(f64::from(prediction.confidence)),
             then.join(", "),
+        ]);
+    }
+    table
+}
+
+/// The labels of each file, and the most probable ones whether they count or not.
+fn label_table(predictions: &[FilePrediction]) -> Table {
+    let mut table = Table::new(["file", "labels", "most probable"]);
+    for prediction in predictions {
+        let labels = prediction.labels.as_deref().unwrap_or_default();
+        let guess = |guess: &Guess| {
+            let probability = text::percent(f64::from(guess.probability));
+            format!("{} {probability}", guess.class)
+        };
+        let top: Vec<String> = prediction.top.iter().map(guess).collect();
+        table.row([
+            prediction.file.clone(),
+            if labels.is_empty() {
+                "none".to_string()
+            } else {
+                labels.join(", ")
+            },
+            top.join(", "),
         ]);
     }
     table

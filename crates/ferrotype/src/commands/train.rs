@@ -7,6 +7,7 @@ use ferrotype_core::config::Composed;
 use ferrotype_core::name::check_name;
 use ferrotype_data::ImportRequest;
 use ferrotype_engine::train::TrainEnd;
+use ferrotype_measure::TaskReport;
 use ferrotype_store::{ClaimedJob, DatasetVersion, RunStatus, Store, StoreErrorKind};
 
 use super::data;
@@ -273,7 +274,11 @@ pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<(
     if let Some(profile) = &trained.profile {
         show_profile(context, profile);
     }
-    let mut table = Table::new(["run", ">best epoch", ">test accuracy", "model"]);
+    let measured = match trained.report {
+        Some(TaskReport::MultiLabel(_)) => ">test score",
+        _ => ">test accuracy",
+    };
+    let mut table = Table::new(["run", ">best epoch", measured, "model"]);
     let model = trained.model.as_ref();
     table.row([
         run.name.clone(),
@@ -317,7 +322,12 @@ fn test_accuracy(trained: &Trained) -> String {
     let report = trained.report.as_ref();
     report.map_or_else(
         || "–".into(),
-        |report| text::percent(report.scores.accuracy),
+        |report| match report {
+            TaskReport::Classification(report) => text::percent(report.scores.accuracy),
+            TaskReport::MultiLabel(report) => {
+                format!("AUROC {}", text::three_digits(report.label_scores.auroc))
+            }
+        },
     )
 }
 

@@ -5,17 +5,24 @@ mod subject;
 pub(crate) mod terminal;
 
 use anyhow::Context as _;
+use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
-use ferrotype_data::StoreSource;
+use ferrotype_core::manifest::Task;
+use ferrotype_data::{StoreSource, load_report};
 use ferrotype_inference::Model;
-use ferrotype_measure::{Classification, EvaluationReport, Mistake};
+use ferrotype_measure::{
+    Classification, EvaluationReport, LabelMistake, Mistake, MultiLabel, MultiLabelEvaluation,
+    TaskReport,
+};
 use ferrotype_store::{DatasetVersion, Evaluation, NewEvaluation, Store};
 use ferrotype_vision::RgbImage;
 use ferrotype_vision::loader::{SampleError, SampleSource, Workspace};
+use ferrotype_vision::views::View;
 use rayon::prelude::*;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::text;
 pub(crate) use subject::Subject;
 
 /// Images that are decoded together before the network runs on them.
@@ -24,6 +31,15 @@ const BATCH: usize = 64;
 /// Mistakes that are kept with an evaluation.
 const MISTAKES_KEPT: usize = 50;
 
+/// What is evaluated on, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// The images.
+    pub(crate) split: Split,
+    /// The views of each whose probabilities are averaged.
+    pub(crate) views: TestTimeAugmentation,
+}
+
 /// Runs the model on every image of a split, and keeps the result in the store.
 pub(crate) fn evaluate(
     context: &Context,
@@ -31,8 +47,10 @@ pub(crate) fn evaluate(
     subject: &Subject,
     model: &Model,
     dataset: &DatasetVersion,
-    split: Split,
-) -> anyhow::Result<(Evaluation, EvaluationReport)> {
+    request: &Request,
+) -> anyhow::Result<(Evaluation, TaskReport)> {
+    let Request { split, views } = *request;
+    check_task(model, dataset)?;
     let source = StoreSource::open(store, dataset, split)?;
     if source.is_empty() {
         return Err(Failure::new(format!(
@@ -44,9 +62,11 @@ pub(crate) fn evaluate(
     }
     let total = source.len() as u64;
     let mut progress = context.printer().progress("Evaluating", total);
-    let report = score(model, &dataset.classes, &source, |done| {
+    let mut judge = Judge::new(model, &dataset.classes, views)?;
+    score(model, &source, views, &mut judge, |done| {
         progress.set(done, total, "");
     })?;
+    let report = judge.finish();
     drop(progress);
     let evaluation = context.wait(store.add_evaluation(NewEvaluation {
         run: subject.run(),
@@ -58,17 +78,36 @@ pub(crate) fn evaluate(
     Ok((evaluation, report))
 }
 
-/// Scores the model on every image of the source, whose labels count in `classes`.
+/// Refuses a model that answers something else than the dataset asks.
+fn check_task(model: &Model, dataset: &DatasetVersion) -> anyhow::Result<()> {
+    let asked = load_report(dataset)?.task();
+    let answers = model.manifest().task;
+    if asked == answers {
+        return Ok(());
+    }
+    let in_words = |task: Task| match task {
+        Task::MultiLabel => "any number of labels",
+        _ => "one class",
+    };
+    Err(Failure::new(format!(
+        "the model answers with {} an image, the images of `{}` have {}",
+        in_words(answers),
+        dataset.reference(),
+        in_words(asked)
+    ))
+    .hint("evaluate it on a dataset of its own kind: `--dataset NAME`")
+    .into())
+}
+
+/// Runs the model on every image of the source, and hands the answers to the judge.
 fn score(
     model: &Model,
-    classes: &[String],
     source: &StoreSource,
+    views: TestTimeAugmentation,
+    judge: &mut Judge,
     mut progress: impl FnMut(u64),
-) -> anyhow::Result<EvaluationReport> {
-    let names = &model.manifest().classes;
-    let labels = match_classes(classes, names)?;
-    let mut scores = Classification::new(names.len());
-    let mut mistakes = Vec::new();
+) -> anyhow::Result<()> {
+    let views = View::of(views);
     let order: Vec<usize> = (0..source.len()).collect();
     for indices in order.chunks(BATCH) {
         let images = indices
@@ -80,20 +119,187 @@ fn score(
             })
             .collect::<Result<Vec<RgbImage>, SampleError>>()
             .context("an image of the dataset cannot be used")?;
-        let predictions = model.predict_batch(&images)?;
-        for (&index, prediction) in indices.iter().zip(&predictions) {
-            let label = labels[source.label(index) as usize];
-            scores.update(&prediction.probabilities, label)?;
-            mistakes.extend(mistake(source, index, label, &prediction.probabilities));
+        let answers = mean_answers(model, &images, &views)?;
+        for (&index, probabilities) in indices.iter().zip(&answers) {
+            judge.add(source, index, probabilities)?;
         }
-        keep_worst(&mut mistakes);
+        judge.forget_lesser_mistakes();
         progress(indices.last().map_or(0, |&index| index as u64 + 1));
     }
-    Ok(EvaluationReport {
-        classes: names.clone(),
-        scores: scores.finish(),
-        mistakes,
-    })
+    Ok(())
+}
+
+/// The mean over the views of each image's probabilities.
+fn mean_answers(
+    model: &Model,
+    images: &[RgbImage],
+    views: &[View],
+) -> anyhow::Result<Vec<Vec<f32>>> {
+    let mut sums: Vec<Vec<f64>> = vec![vec![0.0; model.manifest().classes.len()]; images.len()];
+    for view in views {
+        let predictions = if view.is_identity() {
+            model.predict_batch(images)?
+        } else {
+            let seen: Vec<RgbImage> = images
+                .par_iter()
+                .map(|image| view.of_image(image))
+                .collect();
+            model.predict_batch(&seen)?
+        };
+        for (sums, prediction) in sums.iter_mut().zip(predictions) {
+            for (sum, probability) in sums.iter_mut().zip(prediction.probabilities) {
+                *sum += f64::from(probability);
+            }
+        }
+    }
+    let count = views.len() as f64;
+    let mean = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / count) as f32).collect();
+    Ok(sums.into_iter().map(mean).collect())
+}
+
+/// Scores answers, and keeps the worst mistakes.
+struct Judge {
+    /// Class names in the model's order.
+    classes: Vec<String>,
+    /// For each class of the dataset, its index among the model's.
+    own_index: Vec<u32>,
+    views: TestTimeAugmentation,
+    scores: Scores,
+}
+
+enum Scores {
+    Classification {
+        scores: Box<Classification>,
+        mistakes: Vec<Mistake>,
+    },
+    MultiLabel {
+        scores: MultiLabel,
+        threshold: f32,
+        mistakes: Vec<LabelMistake>,
+    },
+}
+
+impl Judge {
+    fn new(
+        model: &Model,
+        dataset_classes: &[String],
+        views: TestTimeAugmentation,
+    ) -> anyhow::Result<Self> {
+        let manifest = model.manifest();
+        let classes = manifest.classes.clone();
+        let threshold = manifest.label_threshold();
+        let scores = match manifest.task {
+            Task::MultiLabel => Scores::MultiLabel {
+                scores: MultiLabel::new(classes.len(), threshold),
+                threshold,
+                mistakes: Vec::new(),
+            },
+            _ => Scores::Classification {
+                scores: Box::new(Classification::new(classes.len())),
+                mistakes: Vec::new(),
+            },
+        };
+        Ok(Self {
+            own_index: match_classes(dataset_classes, &classes)?,
+            classes,
+            views,
+            scores,
+        })
+    }
+
+    fn add(
+        &mut self,
+        source: &StoreSource,
+        index: usize,
+        probabilities: &[f32],
+    ) -> anyhow::Result<()> {
+        match &mut self.scores {
+            Scores::Classification { scores, mistakes } => {
+                let label = self.own_index[source.label(index) as usize];
+                scores.update(probabilities, label)?;
+                mistakes.extend(mistake(source, index, label, probabilities));
+            }
+            Scores::MultiLabel {
+                scores,
+                threshold,
+                mistakes,
+            } => {
+                let labels: Vec<u32> = source
+                    .label_set(index)
+                    .context("an image of the dataset has no labels")?
+                    .iter()
+                    .map(|label| self.own_index[*label as usize])
+                    .collect();
+                scores.update(probabilities, &labels)?;
+                mistakes.extend(label_mistake(
+                    source,
+                    index,
+                    &labels,
+                    probabilities,
+                    *threshold,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_lesser_mistakes(&mut self) {
+        match &mut self.scores {
+            Scores::Classification { mistakes, .. } => keep_worst(mistakes),
+            Scores::MultiLabel { mistakes, .. } => {
+                mistakes.sort_by(|a, b| {
+                    b.distance()
+                        .total_cmp(&a.distance())
+                        .then_with(|| a.path.cmp(&b.path))
+                });
+                mistakes.truncate(MISTAKES_KEPT);
+            }
+        }
+    }
+
+    fn finish(self) -> TaskReport {
+        match self.scores {
+            Scores::Classification { scores, mistakes } => {
+                TaskReport::Classification(EvaluationReport {
+                    classes: self.classes,
+                    scores: scores.finish(),
+                    mistakes,
+                    views: self.views,
+                })
+            }
+            Scores::MultiLabel {
+                scores, mistakes, ..
+            } => TaskReport::MultiLabel(MultiLabelEvaluation {
+                classes: self.classes,
+                label_scores: scores.finish(),
+                mistakes,
+                views: self.views,
+            }),
+        }
+    }
+}
+
+/// The scores that matter most, in one line.
+pub(crate) fn in_short(report: &TaskReport) -> String {
+    match report {
+        TaskReport::Classification(report) => format!(
+            "accuracy {}, macro F1 {}",
+            text::percent(report.scores.accuracy),
+            text::percent(report.scores.macro_f1)
+        ),
+        TaskReport::MultiLabel(report) => format!(
+            "macro AUROC {}, macro F1 {}, all labels right {}",
+            text::three_digits(report.label_scores.auroc),
+            text::percent(report.label_scores.macro_f1),
+            text::percent(report.label_scores.exact_match)
+        ),
+    }
+}
+
+/// How views are told of; none when there is the image alone.
+pub(crate) fn views_in_words(views: TestTimeAugmentation) -> Option<String> {
+    let count = View::of(views).len();
+    (count > 1).then(|| format!("mean of {count} views of each image"))
 }
 
 /// For each class of the dataset, its index among the model's classes.
@@ -139,6 +345,28 @@ fn mistake(
         confidence,
         label_probability: probabilities.get(label as usize).copied()?,
     })
+}
+
+/// What to keep of labels that were answered wrong: the one that is furthest off.
+fn label_mistake(
+    source: &StoreSource,
+    index: usize,
+    labels: &[u32],
+    probabilities: &[f32],
+    threshold: f32,
+) -> Option<LabelMistake> {
+    let entry = source.entry(index)?;
+    (0..)
+        .zip(probabilities)
+        .map(|(label, &probability)| LabelMistake {
+            path: entry.path.clone(),
+            digest: entry.digest.clone(),
+            label,
+            has_label: labels.contains(&label),
+            probability,
+        })
+        .filter(|mistake| (mistake.probability > threshold) != mistake.has_label)
+        .max_by(|a, b| a.distance().total_cmp(&b.distance()))
 }
 
 /// Leaves the most confident mistakes, the most confident first.

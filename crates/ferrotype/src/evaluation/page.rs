@@ -3,7 +3,9 @@
 
 use anyhow::Context as _;
 use base64::Engine as _;
-use ferrotype_measure::{CalibrationBin, EvaluationReport, Mistake};
+use ferrotype_measure::{
+    CalibrationBin, EvaluationReport, LabelMistake, Mistake, MultiLabelEvaluation, TaskReport,
+};
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
@@ -34,19 +36,89 @@ pub(crate) struct PageSubject {
     pub(crate) when: String,
     /// The runtime that answered.
     pub(crate) runtime: String,
+    /// The views that were averaged, in words.
+    pub(crate) views: Option<String>,
 }
 
 /// Renders the page. `picture` answers with the bytes of an image by the digest of its blob;
 /// a picture that cannot be had is left out.
 pub(crate) fn render(
     subject: &PageSubject,
-    report: &EvaluationReport,
+    report: &TaskReport,
     picture: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment
         .add_template("evaluation.html", TEMPLATE)
         .context("the page's template is wrong")?;
+    let values = match report {
+        TaskReport::Classification(report) => class_page(subject, report, picture),
+        TaskReport::MultiLabel(report) => label_page(subject, report, picture),
+    };
+    let template = environment.get_template("evaluation.html")?;
+    Ok(template.render(Serde(&values))?)
+}
+
+/// The page of a model that answers with any number of labels: without a confusion matrix, which
+/// has no meaning there.
+fn label_page<'a>(
+    subject: &'a PageSubject,
+    report: &'a MultiLabelEvaluation,
+    picture: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Page<'a> {
+    let mistakes = report.mistakes.iter().take(MISTAKES_SHOWN);
+    Page {
+        version: env!("CARGO_PKG_VERSION"),
+        subject,
+        count: text::count(report.label_scores.count),
+        class_names: &report.classes,
+        tiles: label_tiles(report),
+        threshold: Some(report.label_scores.threshold.to_string()),
+        confusion: Vec::new(),
+        classes: labels(report),
+        diagram: None,
+        calibration_error: String::new(),
+        mistakes: mistakes
+            .map(|mistake| MistakeCard::of_label(mistake, &report.classes, &picture))
+            .collect(),
+    }
+}
+
+fn label_tiles(report: &MultiLabelEvaluation) -> Vec<Tile> {
+    let scores = &report.label_scores;
+    let tile = |name, value| Tile { name, value };
+    vec![
+        tile("macro AUROC", text::three_digits(scores.auroc)),
+        tile("mAP", text::three_digits(scores.mean_average_precision)),
+        tile("macro F1", text::percent(scores.macro_f1)),
+        tile("micro F1", text::percent(scores.micro_f1)),
+        tile("all labels right", text::percent(scores.exact_match)),
+        tile("binary cross-entropy", format!("{:.3}", scores.loss)),
+    ]
+}
+
+fn labels(report: &MultiLabelEvaluation) -> Vec<ClassRow<'_>> {
+    let scores = report.label_scores.per_label.iter().zip(&report.classes);
+    scores
+        .map(|(scores, name)| ClassRow {
+            name,
+            precision: text::percent(scores.precision),
+            recall: text::percent(scores.recall),
+            f1: text::percent(scores.f1),
+            f1_width: format!("{:.1}", scores.f1 * 100.0),
+            auroc: text::three_digits(scores.auroc),
+            average_precision: Some(text::three_digits(scores.average_precision)),
+            support: text::count(scores.support),
+        })
+        .collect()
+}
+
+/// The page of a model that answers with one class.
+fn class_page<'a>(
+    subject: &'a PageSubject,
+    report: &'a EvaluationReport,
+    picture: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Page<'a> {
     let scores = &report.scores;
     let mistakes: Vec<MistakeCard<'_>> = report
         .mistakes
@@ -54,20 +126,19 @@ pub(crate) fn render(
         .take(MISTAKES_SHOWN)
         .map(|mistake| MistakeCard::new(mistake, &report.classes, &picture))
         .collect();
-    let values = Page {
+    Page {
         version: env!("CARGO_PKG_VERSION"),
         subject,
         count: text::count(scores.count),
         class_names: &report.classes,
         tiles: tiles(report),
+        threshold: None,
         confusion: confusion(report),
         classes: classes(report),
-        diagram: Diagram::new(&scores.calibration_bins),
+        diagram: Some(Diagram::new(&scores.calibration_bins)),
         calibration_error: format!("{:.3}", scores.expected_calibration_error),
         mistakes,
-    };
-    let template = environment.get_template("evaluation.html")?;
-    Ok(template.render(Serde(&values))?)
+    }
 }
 
 /// Everything that the template shows.
@@ -79,9 +150,11 @@ struct Page<'a> {
     count: String,
     class_names: &'a [String],
     tiles: Vec<Tile>,
+    /// For several labels: the probability above which one counts.
+    threshold: Option<String>,
     confusion: Vec<ConfusionRow<'a>>,
     classes: Vec<ClassRow<'a>>,
-    diagram: Diagram,
+    diagram: Option<Diagram>,
     calibration_error: String,
     mistakes: Vec<MistakeCard<'a>>,
 }
@@ -185,6 +258,8 @@ struct ClassRow<'a> {
     f1: String,
     f1_width: String,
     auroc: String,
+    /// Of a label.
+    average_precision: Option<String>,
     support: String,
 }
 
@@ -197,9 +272,8 @@ fn classes(report: &EvaluationReport) -> Vec<ClassRow<'_>> {
             recall: text::percent(scores.recall),
             f1: text::percent(scores.f1),
             f1_width: format!("{:.1}", scores.f1 * 100.0),
-            auroc: scores
-                .auroc
-                .map_or_else(|| "–".to_string(), |auroc| format!("{auroc:.3}")),
+            auroc: text::three_digits(scores.auroc),
+            average_precision: None,
             support: text::count(scores.support),
         })
         .collect()
@@ -216,6 +290,25 @@ struct MistakeCard<'a> {
 }
 
 impl<'a> MistakeCard<'a> {
+    fn of_label(
+        mistake: &'a LabelMistake,
+        classes: &'a [String],
+        picture: &impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Self {
+        let label = classes.get(mistake.label as usize);
+        Self {
+            label: label.map_or("?", String::as_str),
+            predicted: if mistake.has_label {
+                "missing"
+            } else {
+                "not there"
+            },
+            confidence: text::percent(f64::from(mistake.probability)).replace(' ', "\u{a0}"),
+            path: &mistake.path,
+            picture: picture(&mistake.digest).and_then(|bytes| data_uri(&bytes)),
+        }
+    }
+
     fn new(
         mistake: &'a Mistake,
         classes: &'a [String],
@@ -321,14 +414,16 @@ fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ferrotype_measure::Classification;
+    use ferrotype_core::config::schema::TestTimeAugmentation;
+    use ferrotype_measure::{Classification, MultiLabel};
 
-    fn report() -> EvaluationReport {
+    fn report() -> TaskReport {
         let mut scores = Classification::new(2);
         for (probabilities, label) in [([0.9, 0.1], 0), ([0.2, 0.8], 1), ([0.7, 0.3], 1)] {
             scores.update(&probabilities, label).unwrap();
         }
-        EvaluationReport {
+        TaskReport::Classification(EvaluationReport {
+            views: TestTimeAugmentation::None,
             classes: vec!["<b>cat".into(), "dog".into()],
             scores: scores.finish(),
             mistakes: vec![Mistake {
@@ -339,7 +434,41 @@ mod tests {
                 confidence: 0.7,
                 label_probability: 0.3,
             }],
+        })
+    }
+
+    fn label_report() -> TaskReport {
+        let mut scores = MultiLabel::new(2, 0.5);
+        for (probabilities, labels) in [([0.9, 0.1], &[0][..]), ([0.2, 0.8], &[])] {
+            scores.update(&probabilities, labels).unwrap();
         }
+        TaskReport::MultiLabel(MultiLabelEvaluation {
+            classes: vec!["mass".into(), "nodule".into()],
+            label_scores: scores.finish(),
+            mistakes: vec![LabelMistake {
+                path: "7.png".into(),
+                digest: "d".into(),
+                label: 1,
+                has_label: false,
+                probability: 0.8,
+            }],
+            views: TestTimeAugmentation::Flip,
+        })
+    }
+
+    #[test]
+    fn labels_have_a_table_and_no_confusion_matrix() {
+        let page = render(&subject(), &label_report(), |_| None).unwrap();
+        for text in [
+            "macro AUROC",
+            "mAP",
+            "all labels right",
+            "above 0.5",
+            "nodule",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        assert!(!page.contains("Confusion matrix") && !page.contains("Reliability"));
     }
 
     fn subject() -> PageSubject {
@@ -349,6 +478,7 @@ mod tests {
             split: "test".into(),
             when: String::new(),
             runtime: "rten".into(),
+            views: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! An evaluation as tables in the terminal.
 
-use ferrotype_measure::EvaluationReport;
+use ferrotype_measure::{EvaluationReport, MultiLabelEvaluation, TaskReport};
 
+use crate::output::text::three_digits;
 use crate::output::{Printer, Table, text};
 
 /// With more classes than this a confusion matrix does not fit into a terminal.
@@ -10,8 +11,92 @@ const MATRIX_CLASSES: usize = 12;
 /// Mistakes shown in the terminal.
 const MISTAKES_SHOWN: usize = 5;
 
-/// Prints scores, classes, confusion matrix and the worst mistakes.
-pub(crate) fn print(printer: &Printer, report: &EvaluationReport) {
+/// Prints scores, classes, what was confused and the worst mistakes.
+pub(crate) fn print(printer: &Printer, report: &TaskReport) {
+    match report {
+        TaskReport::Classification(report) => print_classes(printer, report),
+        TaskReport::MultiLabel(report) => print_labels(printer, report),
+    }
+}
+
+fn print_labels(printer: &Printer, report: &MultiLabelEvaluation) {
+    printer.table(&label_scores(report));
+    printer.result("");
+    printer.table(&labels(report));
+    if !report.mistakes.is_empty() {
+        printer.result("\nWorst mistakes");
+        printer.table(&label_mistakes(report));
+    }
+}
+
+fn label_scores(report: &MultiLabelEvaluation) -> Table {
+    let scores = &report.label_scores;
+    let mut table = Table::new([
+        ">images",
+        ">macro AUROC",
+        ">mAP",
+        ">macro F1",
+        ">micro F1",
+        ">all labels right",
+        ">cross-entropy",
+        ">threshold",
+    ]);
+    table.row([
+        text::count(scores.count),
+        three_digits(scores.auroc),
+        three_digits(scores.mean_average_precision),
+        text::percent(scores.macro_f1),
+        text::percent(scores.micro_f1),
+        text::percent(scores.exact_match),
+        format!("{:.3}", scores.loss),
+        scores.threshold.to_string(),
+    ]);
+    table
+}
+
+fn labels(report: &MultiLabelEvaluation) -> Table {
+    let mut table = Table::new([
+        "label",
+        ">precision",
+        ">recall",
+        ">F1",
+        ">AUROC",
+        ">AP",
+        ">images",
+    ]);
+    for (label, scores) in report.classes.iter().zip(&report.label_scores.per_label) {
+        table.row([
+            label.clone(),
+            text::percent(scores.precision),
+            text::percent(scores.recall),
+            text::percent(scores.f1),
+            three_digits(scores.auroc),
+            three_digits(scores.average_precision),
+            text::count(scores.support),
+        ]);
+    }
+    table
+}
+
+fn label_mistakes(report: &MultiLabelEvaluation) -> Table {
+    let mut table = Table::new(["image", "label", "truth", ">probability"]);
+    for mistake in report.mistakes.iter().take(MISTAKES_SHOWN) {
+        let label = report.classes.get(mistake.label as usize);
+        table.row([
+            mistake.path.as_str(),
+            label.map_or("?", String::as_str),
+            if mistake.has_label {
+                "has it"
+            } else {
+                "has it not"
+            },
+            &text::percent(f64::from(mistake.probability)),
+        ]);
+    }
+    table
+}
+
+fn print_classes(printer: &Printer, report: &EvaluationReport) {
     printer.table(&scores(report));
     printer.result("");
     printer.table(&classes(report));
@@ -89,8 +174,4 @@ fn mistakes(report: &EvaluationReport) -> Table {
         ]);
     }
     table
-}
-
-fn three_digits(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_string(), |value| format!("{value:.3}"))
 }

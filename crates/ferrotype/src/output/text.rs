@@ -110,6 +110,11 @@ pub(crate) fn minute(time: Timestamp) -> String {
     }
 }
 
+/// A score between 0 and 1 that is no percentage, such as an AUROC: `0.973`.
+pub(crate) fn three_digits(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_string(), |value| format!("{value:.3}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,14 +1,15 @@
 //! What follows when a training is done: the ONNX file, the scores on the test split, the registry.
 
+use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
 use ferrotype_inference::{Model, RuntimeChoice};
-use ferrotype_measure::EvaluationReport;
+use ferrotype_measure::TaskReport;
 use ferrotype_store::ModelVersion;
 
 use super::export::{ONNX_ARTIFACT, from_checkpoint};
 use super::register::register_run;
 use super::{Plan, Trained, TrainingJob, Worker};
-use crate::evaluation::{self, Subject};
+use crate::evaluation::{self, Request, Subject};
 use crate::output::text;
 
 /// The media type of an ONNX file.
@@ -44,12 +45,7 @@ impl Worker<'_> {
     }
 
     /// Scores the exported model on the test split; none when the dataset has no test split.
-    fn test(
-        &self,
-        plan: &Plan,
-        model: &Model,
-        step: u64,
-    ) -> anyhow::Result<Option<EvaluationReport>> {
+    fn test(&self, plan: &Plan, model: &Model, step: u64) -> anyhow::Result<Option<TaskReport>> {
         let manifest = ferrotype_data::load_manifest(self.store, &plan.dataset)?;
         if manifest.entries_in(Split::Test).next().is_none() {
             self.context.printer().warning(format_args!(
@@ -65,22 +61,20 @@ impl Worker<'_> {
             &subject,
             model,
             &plan.dataset,
-            Split::Test,
+            &Request {
+                split: Split::Test,
+                // As it will be served.
+                views: TestTimeAugmentation::None,
+            },
         )?;
         let writer = self.store.writer()?;
-        let scores = &report.scores;
-        for (key, value) in [
-            ("test/loss", scores.loss),
-            ("test/accuracy", scores.accuracy),
-            ("test/f1", scores.macro_f1),
-        ] {
+        for (key, value) in metrics(&report) {
             writer.log_metric(self.run.id, key, step, value)?;
         }
         writer.flush()?;
         self.log.line(format_args!(
-            "test: accuracy {}, macro F1 {}, {}",
-            text::percent(scores.accuracy),
-            text::percent(scores.macro_f1),
+            "test: {}, {}",
+            evaluation::in_short(&report),
             model.runtime_name()
         ));
         Ok(Some(report))
@@ -95,5 +89,28 @@ impl Worker<'_> {
         self.log
             .line(format_args!("registered {}", version.reference()));
         Ok(version)
+    }
+}
+
+/// The test scores that are logged with the run.
+fn metrics(report: &TaskReport) -> Vec<(&'static str, f64)> {
+    match report {
+        TaskReport::Classification(report) => vec![
+            ("test/loss", report.scores.loss),
+            ("test/accuracy", report.scores.accuracy),
+            ("test/f1", report.scores.macro_f1),
+        ],
+        TaskReport::MultiLabel(report) => {
+            let scores = &report.label_scores;
+            let mut metrics = vec![
+                ("test/loss", scores.loss),
+                ("test/accuracy", scores.exact_match),
+                ("test/f1", scores.macro_f1),
+            ];
+            metrics.extend(scores.auroc.map(|auroc| ("test/auroc", auroc)));
+            let precision = scores.mean_average_precision;
+            metrics.extend(precision.map(|precision| ("test/map", precision)));
+            metrics
+        }
     }
 }

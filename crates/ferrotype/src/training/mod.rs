@@ -13,6 +13,7 @@ mod profile;
 mod rate_finder;
 pub(crate) mod register;
 mod run_log;
+mod scores;
 mod sources;
 mod weights;
 
@@ -25,7 +26,7 @@ use ferrotype_core::id::RunId;
 use ferrotype_engine::State;
 use ferrotype_engine::checkpoint;
 use ferrotype_engine::train::{TrainEnd, TrainOutcome, TrainRequest, train};
-use ferrotype_measure::EvaluationReport;
+use ferrotype_measure::TaskReport;
 use ferrotype_store::{
     ClaimedJob, Job, JobFilter, JobOutcome, JobStatus, ModelVersion, NewRun, Run, RunStatus, Store,
 };
@@ -66,7 +67,7 @@ pub(crate) struct Trained {
     /// How training itself ended.
     pub(crate) outcome: TrainOutcome,
     /// The scores on the test split, if there is one.
-    pub(crate) report: Option<EvaluationReport>,
+    pub(crate) report: Option<TaskReport>,
     /// The model version, if one was asked for.
     pub(crate) model: Option<ModelVersion>,
     /// Where its time went, if that was asked for.

@@ -8,12 +8,11 @@ use ferrotype_engine::train::{
     CheckpointKind, Control, EpochSummary, Profile, ProfileOptions, StepProgress, TrainObserver,
     TrainStart, ValidationOutputs, Verdict,
 };
-use ferrotype_inference::softmax;
-use ferrotype_measure::{Classification, ClassificationReport, MeasureError};
 use ferrotype_store::{JobWatch, Store, Writer};
 
 use super::profile::Profiling;
 use super::run_log::RunLog;
+use super::scores::Scores;
 use super::{Plan, Worker};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -49,11 +48,12 @@ pub(super) struct Observer<'a> {
     job: JobId,
     monitor: Monitor,
     classes: usize,
+    threshold: f32,
     progress: Option<Progress>,
     system: Option<SystemMetrics>,
     step: u64,
     loss: RunningMean,
-    validation: Option<ClassificationReport>,
+    validation: Option<Scores>,
     /// None where none was asked for.
     pub(super) profiling: Option<Profiling>,
     /// The first thing that went wrong here; it stops the training.
@@ -72,6 +72,7 @@ impl<'a> Observer<'a> {
             job: worker.job.job.id,
             monitor: plan.config.train.monitor,
             classes: plan.dataset.classes.len(),
+            threshold: plan.threshold(),
             progress: None,
             system: None,
             step: 0,
@@ -190,22 +191,20 @@ impl TrainObserver for Observer<'_> {
     }
 
     fn on_validation(&mut self, _epoch: u32, outputs: &ValidationOutputs<'_>) -> Verdict {
-        let scored = score(outputs, self.classes);
-        let Some(report) = self.check(scored) else {
+        let scored = Scores::of(outputs, self.classes, self.threshold);
+        let monitored = scored
+            .map_err(anyhow::Error::from)
+            .and_then(|scores| Ok((scores.monitored(self.monitor)?, scores)));
+        let Some((monitored, scores)) = self.check(monitored) else {
             return Verdict {
                 monitored: f64::NAN,
                 stop: true,
             };
         };
-        self.metric("val/loss", report.loss);
-        self.metric("val/accuracy", report.accuracy);
-        self.metric("val/f1", report.macro_f1);
-        let monitored = match self.monitor {
-            Monitor::Loss => report.loss,
-            Monitor::Accuracy => report.accuracy,
-            Monitor::MacroF1 => report.macro_f1,
-        };
-        self.validation = Some(report);
+        for (key, value) in scores.metrics(self.monitor) {
+            self.metric(key, value);
+        }
+        self.validation = Some(scores);
         Verdict {
             monitored,
             stop: false,
@@ -238,23 +237,7 @@ impl TrainObserver for Observer<'_> {
     }
 }
 
-/// The validation scores, by the code that scores the exported model and production.
-fn score(
-    outputs: &ValidationOutputs<'_>,
-    classes: usize,
-) -> Result<ClassificationReport, MeasureError> {
-    let mut scores = Classification::new(classes);
-    for (logits, label) in outputs
-        .logits
-        .chunks_exact(outputs.classes)
-        .zip(outputs.labels)
-    {
-        scores.update(&softmax(logits), *label)?;
-    }
-    Ok(scores.finish())
-}
-
-fn epoch_line(summary: &EpochSummary, validation: Option<&ClassificationReport>) -> String {
+fn epoch_line(summary: &EpochSummary, validation: Option<&Scores>) -> String {
     let width = summary.epochs.to_string().len();
     let mut line = format!(
         "epoch {:>width$}/{}  loss {:.3}  accuracy {:>7}",
@@ -263,12 +246,8 @@ fn epoch_line(summary: &EpochSummary, validation: Option<&ClassificationReport>)
         summary.train_loss,
         text::percent(summary.train_accuracy),
     );
-    if let Some(report) = validation {
-        line.push_str(&format!(
-            "  val loss {:.3}  val accuracy {:>7}",
-            report.loss,
-            text::percent(report.accuracy)
-        ));
+    if let Some(scores) = validation {
+        line.push_str(&format!("  {}", scores.in_short()));
     }
     line.push_str(&format!(
         "  {} images/s",

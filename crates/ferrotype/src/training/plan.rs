@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::config::schema::DataConfig;
+use ferrotype_core::config::schema::{DataConfig, Sampling};
 use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
 use ferrotype_core::graph::{Graph, LayerInfo};
-use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
+use ferrotype_core::manifest::{
+    DEFAULT_THRESHOLD, MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task,
+};
 use ferrotype_core::name::Reference;
+use ferrotype_data::load_report;
 use ferrotype_store::{DatasetVersion, Run, Store};
 use ferrotype_vision::augment::Augment;
 use ferrotype_vision::loader::LoaderOptions;
@@ -27,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     /// What it learns from.
     pub(crate) dataset: DatasetVersion,
+    /// Whether each of its images has one class or any number of labels.
+    pub(crate) task: Task,
     /// The network.
     pub(crate) graph: Graph,
     /// What each of its layers gives.
@@ -37,18 +42,26 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Finds the dataset version that the configuration names, and checks that the network fits.
-    pub(crate) fn new(context: &Context, store: &Store, config: Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        context: &Context,
+        store: &Store,
+        mut config: Config,
+    ) -> anyhow::Result<Self> {
         let Some(name) = &config.data.dataset else {
             return Err(no_dataset(context, store)?.into());
         };
         let reference: Reference = name.parse()?;
         let dataset = context.wait(store.dataset_version(&reference))?;
+        let task = load_report(&dataset)?.task();
+        config.train.monitor = config.train.monitor.of_task(task);
+        check_task(&config, task, &reference)?;
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
         let (graph, layers) = graph(&config, dataset.classes.len())?;
         Ok(Self {
             config,
             dataset,
+            task,
             graph,
             layers,
             preprocessing,
@@ -95,10 +108,11 @@ impl Plan {
     pub(crate) fn manifest(&self, run: &Run) -> ModelManifest {
         ModelManifest {
             manifest_version: MANIFEST_VERSION,
-            task: Task::Classification,
+            task: self.task,
             classes: self.dataset.classes.clone(),
             preprocessing: self.preprocessing.clone(),
             output: OutputKind::Logits,
+            threshold: self.task.is_multi_label().then(|| self.threshold()),
             input_name: String::new(),
             output_name: String::new(),
             embedding_name: None,
@@ -107,6 +121,12 @@ impl Plan {
             dataset_digest: Some(self.dataset.digest.to_string()),
             run: Some(run.id),
         }
+    }
+
+    /// The probability above which a label counts.
+    pub(super) fn threshold(&self) -> f32 {
+        let chosen = self.config.train.threshold;
+        chosen.map_or(DEFAULT_THRESHOLD, |threshold| threshold as f32)
     }
 
     pub(super) fn transform(&self) -> anyhow::Result<Transform> {
@@ -147,6 +167,26 @@ pub(crate) fn preprocessing(data: &DataConfig) -> Preprocessing {
         mean: data.mean,
         std: data.std,
     }
+}
+
+/// Refuses settings that mean nothing for what the images have.
+fn check_task(config: &Config, task: Task, dataset: &Reference) -> anyhow::Result<()> {
+    if task.is_multi_label() {
+        if config.train.sampling == Sampling::Balanced {
+            return Err(Failure::new(format!(
+                "`train.sampling=balanced` draws every class as often, but an image of `{dataset}` may have several labels"
+            ))
+            .hint("`train.class_weights=balanced` makes rare labels count more in the loss")
+            .into());
+        }
+    } else if config.train.threshold.is_some() {
+        return Err(Failure::new(format!(
+            "`train.threshold` is for images with several labels; each of `{dataset}` has one class, the most probable is answered"
+        ))
+        .hint("leave it out")
+        .into());
+    }
+    Ok(())
 }
 
 fn no_dataset(context: &Context, store: &Store) -> anyhow::Result<Failure> {

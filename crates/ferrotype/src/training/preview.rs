@@ -62,13 +62,19 @@ fn picture(
     index: usize,
 ) -> anyhow::Result<Picture> {
     let image = request.transform.resize(&source.load(index)?);
-    let class = request.classes.get(source.label(index) as usize);
+    let label = [source.label(index)];
+    let labels = source.label_set(index).unwrap_or(&label);
+    let names: Vec<&str> = labels
+        .iter()
+        .filter_map(|label| request.classes.get(*label as usize))
+        .map(String::as_str)
+        .collect();
     Ok(Picture {
         sample: Sample {
             image,
             boxes: Vec::new(),
         },
-        caption: class.cloned().unwrap_or_default(),
+        caption: names.join(", "),
         index: index as u64,
     })
 }

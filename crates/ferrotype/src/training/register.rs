@@ -2,7 +2,7 @@
 
 use ferrotype_core::dataset::Split;
 use ferrotype_inference::inspect;
-use ferrotype_measure::{ClassificationReport, EvaluationReport};
+use ferrotype_measure::TaskReport;
 use ferrotype_store::{EvaluationSubject, ModelVersion, NewModelVersion, Run, Store};
 use serde_json::{Value, json};
 
@@ -39,19 +39,32 @@ fn metrics(context: &Context, store: &Store, run: &Run) -> anyhow::Result<Value>
     else {
         return Ok(json!({}));
     };
-    let report: EvaluationReport = serde_json::from_str(&newest.report_json)?;
-    Ok(summarise(&report.scores, newest.dataset.as_deref()))
+    let report: TaskReport = serde_json::from_str(&newest.report_json)?;
+    Ok(summarise(&report, newest.dataset.as_deref()))
 }
 
-fn summarise(scores: &ClassificationReport, dataset: Option<&str>) -> Value {
-    json!({
-        "dataset": dataset,
-        "split": Split::Test.as_str(),
-        "images": scores.count,
-        "accuracy": scores.accuracy,
-        "macro_f1": scores.macro_f1,
-        "auroc": scores.auroc,
-        "loss": scores.loss,
-        "expected_calibration_error": scores.expected_calibration_error,
-    })
+fn summarise(report: &TaskReport, dataset: Option<&str>) -> Value {
+    match report {
+        TaskReport::Classification(report) => json!({
+            "dataset": dataset,
+            "split": Split::Test.as_str(),
+            "images": report.scores.count,
+            "accuracy": report.scores.accuracy,
+            "macro_f1": report.scores.macro_f1,
+            "auroc": report.scores.auroc,
+            "loss": report.scores.loss,
+            "expected_calibration_error": report.scores.expected_calibration_error,
+        }),
+        TaskReport::MultiLabel(report) => json!({
+            "dataset": dataset,
+            "split": Split::Test.as_str(),
+            "images": report.label_scores.count,
+            "exact_match": report.label_scores.exact_match,
+            "macro_f1": report.label_scores.macro_f1,
+            "micro_f1": report.label_scores.micro_f1,
+            "auroc": report.label_scores.auroc,
+            "mean_average_precision": report.label_scores.mean_average_precision,
+            "loss": report.label_scores.loss,
+        }),
+    }
 }

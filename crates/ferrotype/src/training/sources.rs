@@ -48,6 +48,14 @@ impl Plan {
             ))
             .into());
         }
+        if train.label_set(0).is_some() != self.task.is_multi_label() {
+            return Err(Failure::new(format!(
+                "the import's report and the images of `{}` disagree on whether there are labels",
+                self.dataset.reference()
+            ))
+            .hint("import the folder again")
+            .into());
+        }
         let validated_at = self.transform()?;
         let trained_at = self.source_transform()?.unwrap_or(validated_at.clone());
         let train_cache = self.cache(context, store, images, &trained_at);

@@ -43,6 +43,7 @@ fn manifest(side: u32, resize: ResizeMode, filter: ResizeFilter) -> ModelManifes
             std: [0.229, 0.224, 0.225],
         },
         output: OutputKind::Logits,
+        threshold: None,
         input_name: "image".into(),
         output_name: "scores".into(),
         embedding_name: None,

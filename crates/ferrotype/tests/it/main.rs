@@ -9,6 +9,7 @@ mod command_line;
 mod damage;
 mod interruption;
 mod invariants;
+mod labels;
 mod profiling;
 mod project;
 mod serving;

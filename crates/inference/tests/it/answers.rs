@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::manifest::{OutputKind, Preprocessing};
+use ferrotype_core::manifest::{OutputKind, Preprocessing, Task};
 use ferrotype_inference::{
     InferenceErrorKind, Model, RuntimeChoice, embed_manifest, inspect, softmax,
 };
@@ -136,6 +136,34 @@ fn probabilities_are_passed_on_and_logits_in_their_place_are_refused() {
         let error = load(&constant(&[-3.0, 5.0]), manifest).unwrap_err();
         assert_eq!(error.kind(), InferenceErrorKind::Mismatch);
         assert!(error.hint().unwrap().contains("logits"), "{error}");
+    }
+}
+
+#[test]
+fn labels_are_asked_one_by_one_and_those_above_the_threshold_answered() {
+    for choice in runtimes() {
+        let network = constant(&[0.0, 2.0, -2.0]);
+        let mut manifest = manifest(&network, 3);
+        manifest.task = Task::MultiLabel;
+        let load = |manifest| Model::load_with_manifest(&bytes(&network), manifest, choice, 1);
+        let model = load(manifest.clone()).unwrap();
+        let probabilities = model.predict(&image(0)).unwrap().probabilities;
+        // From SciPy: expit([0, 2, -2]).
+        for (found, expected) in probabilities.iter().zip([0.5, 0.880_797, 0.119_203]) {
+            assert!((found - expected).abs() < 1e-6, "{probabilities:?}");
+        }
+        let names = |model: &Model| -> Vec<String> {
+            let labels = model.labels(&probabilities).unwrap();
+            labels.iter().map(|label| label.class.into()).collect()
+        };
+        assert_eq!(names(&model), ["class 1"]);
+        manifest.threshold = Some(0.3);
+        assert_eq!(
+            names(&load(manifest.clone()).unwrap()),
+            ["class 1", "class 0"]
+        );
+        manifest.threshold = Some(1.5);
+        assert!(load(manifest).is_err());
     }
 }
 

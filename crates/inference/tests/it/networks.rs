@@ -168,6 +168,7 @@ pub(crate) fn manifest(model: &ModelProto, classes: usize) -> ModelManifest {
             std: [0.25; 3],
         },
         output: OutputKind::Logits,
+        threshold: None,
         input_name: "image".into(),
         output_name: name(0).unwrap(),
         embedding_name: name(1),

@@ -4,6 +4,7 @@
 
 mod classification;
 mod linear;
+mod multi_label;
 
 use serde::de::DeserializeOwned;
 

@@ -96,6 +96,7 @@ pub(crate) fn manifest() -> ModelManifest {
             std: [0.7, 0.8, 0.9],
         },
         output: OutputKind::Logits,
+        threshold: None,
         input_name: "input".into(),
         output_name: "logits".into(),
         embedding_name: None,

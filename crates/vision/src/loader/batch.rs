@@ -7,9 +7,13 @@ use std::sync::Mutex;
 pub struct Batch {
     /// `[n, 3, height, width]`, normalised.
     pub images: Vec<f32>,
-    /// `[n]` class indices.
+    /// `[n]` class indices; of no meaning where images may have several labels.
     pub labels: Vec<u32>,
-    /// `[n, classes]`, where the batch was mixed: each class's share of each image.
+    /// `[n, classes]`, where images may have several labels: 1 for each that an image has, and
+    /// where the batch was mixed, how much of it.
+    pub independent: Option<Vec<f32>>,
+    /// `[n, classes]`, where the batch was mixed and each image has one class: each class's share
+    /// of each image.
     pub shares: Option<Vec<f32>>,
     /// `[n]` sample indices in the source.
     pub indices: Vec<usize>,

@@ -311,6 +311,7 @@ impl Plan {
         let mut batch = Batch {
             images,
             labels: indices.iter().map(|&i| self.source.label(i)).collect(),
+            independent: self.independent(indices),
             shares: None,
             indices: indices.to_vec(),
             height: transform.height(),
@@ -362,9 +363,19 @@ impl Plan {
         Ok(())
     }
 
+    /// The targets of samples that may have several labels.
+    fn independent(&self, indices: &[usize]) -> Option<Vec<f32>> {
+        let sets: Option<Vec<&[u32]>> = indices.iter().map(|&i| self.source.label_set(i)).collect();
+        let sets = sets.filter(|sets| !sets.is_empty())?;
+        Some(mix::multi_hot(&sets, self.options.classes))
+    }
+
     /// Mixes a batch's images, and gives it shares, whether the draw mixes it or not.
     fn mix(&self, mix: &Mix, number: usize, batch: &mut Batch) {
-        let mut shares = mix::one_hot(&batch.labels, self.options.classes);
+        let independent = batch.independent.take();
+        let is_independent = independent.is_some();
+        let mut targets =
+            independent.unwrap_or_else(|| mix::one_hot(&batch.labels, self.options.classes));
         let key = BatchKey {
             seed: self.options.seed,
             epoch: self.epoch,
@@ -374,10 +385,14 @@ impl Plan {
         mix.apply(
             &mut batch.images,
             size,
-            &mut shares,
+            &mut targets,
             batch.labels.len(),
             key,
         );
-        batch.shares = Some(shares);
+        if is_independent {
+            batch.independent = Some(targets);
+        } else {
+            batch.shares = Some(targets);
+        }
     }
 }

@@ -81,6 +81,14 @@ pub trait SampleSource: Send + Sync {
     /// Class of a sample, `index` in `0..len()`.
     fn label(&self, index: usize) -> u32;
 
+    /// The labels of a sample where samples may have several of them, or none; absent where each
+    /// has one class. It is the same for all samples of a source. A source that passes another's
+    /// samples on passes these on too.
+    fn label_set(&self, index: usize) -> Option<&[u32]> {
+        let _ = index;
+        None
+    }
+
     /// Name of a sample for messages, such as its path in the data set.
     fn name(&self, index: usize) -> String;
 
@@ -175,6 +183,10 @@ impl SampleSource for CachedSource {
 
     fn label(&self, index: usize) -> u32 {
         self.source.label(index)
+    }
+
+    fn label_set(&self, index: usize) -> Option<&[u32]> {
+        self.source.label_set(index)
     }
 
     fn name(&self, index: usize) -> String {

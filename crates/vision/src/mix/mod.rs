@@ -204,6 +204,20 @@ pub fn one_hot(labels: &[u32], classes: usize) -> Vec<f32> {
     shares
 }
 
+/// The rows of each image's labels: `[n, classes]`, 1 for each that it has. A label past the
+/// classes is left out.
+pub fn multi_hot(label_sets: &[&[u32]], classes: usize) -> Vec<f32> {
+    let mut targets = vec![0.0; label_sets.len() * classes];
+    for (row, labels) in targets.chunks_exact_mut(classes.max(1)).zip(label_sets) {
+        for &label in *labels {
+            if let Some(target) = row.get_mut(label as usize) {
+                *target = 1.0;
+            }
+        }
+    }
+    targets
+}
+
 /// A range around a random position of `0..length`, `half_share` of the length to both sides.
 fn cut_range(rng: &mut Pcg64, length: usize, half_share: f64) -> Range<usize> {
     let center = random::below(rng, length as u64) as usize;

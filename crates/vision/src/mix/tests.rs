@@ -141,6 +141,10 @@ fn rows_are_the_labels_classes() {
     assert_eq!(one_hot(&[1, 0], 2), [0.0, 1.0, 1.0, 0.0]);
     assert_eq!(one_hot(&[9], 2), [0.0, 0.0]);
     assert!(one_hot(&[1], 0).is_empty());
+    assert_eq!(
+        multi_hot(&[&[0, 2], &[], &[1, 9]], 3),
+        [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    );
 }
 
 #[test]

@@ -68,6 +68,15 @@ async fn predict_uncounted(
         id: id.to_string(),
         class: best.class.to_string(),
         confidence: best.probability,
+        labels: model
+            .network
+            .labels(&seen.prediction.probabilities)
+            .map(|labels| labels.iter().map(|label| label.class.to_string()).collect()),
+        threshold: {
+            let manifest = model.network.manifest();
+            let is_multi_label = manifest.task.is_multi_label();
+            is_multi_label.then(|| manifest.label_threshold())
+        },
         probabilities: ranked
             .iter()
             .take(top)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrotype_core::manifest::ModelManifest;
+use ferrotype_core::manifest::{ModelManifest, Task};
 use ferrotype_inference::inspect;
 use ferrotype_store::{Evaluation, EvaluationSubject, Model, ModelVersion, Store, StoreError};
 use serde::Serialize;
@@ -29,6 +29,9 @@ pub(crate) struct ModelVersionSummary {
     /// Aliases that point to it.
     #[schema(example = json!(["production"]))]
     pub(crate) aliases: Vec<String>,
+    /// What it answers: one class (`classification`) or any number of labels (`multi_label`).
+    #[schema(value_type = String, example = "classification")]
+    pub(crate) task: Task,
     /// Class names in output order.
     pub(crate) classes: Vec<String>,
     /// Width of the network's input in pixels.
@@ -131,6 +134,7 @@ impl ModelVersionSummary {
             version: version.version,
             reference: version.reference().to_string(),
             aliases: version.aliases.clone(),
+            task: manifest.task,
             classes: manifest.classes.clone(),
             input_width: manifest.preprocessing.width,
             input_height: manifest.preprocessing.height,

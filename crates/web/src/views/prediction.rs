@@ -13,13 +13,22 @@ use crate::error::ErrorBody;
 pub(crate) struct PredictionAnswer {
     /// Names the prediction in the log (UUIDv7).
     pub(crate) id: String,
-    /// The most probable class.
+    /// The most probable class; of a model that answers with labels, the most probable label,
+    /// whether it counts or not.
     #[schema(example = "forest")]
     pub(crate) class: String,
     /// Its probability.
     #[schema(example = 0.973)]
     pub(crate) confidence: f32,
-    /// The classes with their probabilities, most probable first; as many as `top` asks for.
+    /// Of a model that answers with any number of labels: those with a probability above its
+    /// threshold, most probable first. Absent where a picture has one class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) labels: Option<Vec<String>>,
+    /// Of such a model: the probability above which a label counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threshold: Option<f32>,
+    /// The classes with their probabilities, most probable first; as many as `top` asks for. Those
+    /// of labels do not sum to 1: each is asked by itself.
     pub(crate) probabilities: Vec<ClassProbability>,
     /// The model version that answered.
     pub(crate) model: ModelName,
@@ -109,7 +118,7 @@ pub(crate) struct PredictionRecord {
     pub(crate) created_at: String,
     /// The model version that answered.
     pub(crate) model: ModelName,
-    /// The class answered.
+    /// The most probable class or label.
     pub(crate) class: String,
     /// Its probability.
     pub(crate) confidence: Option<f64>,

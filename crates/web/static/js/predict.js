@@ -58,8 +58,8 @@ function showError(problem) {
   show(make("h2", "", "No answer"), notice);
 }
 
-function bar(entry) {
-  const item = make("li");
+function bar(entry, counts) {
+  const item = make("li", counts === undefined ? "" : counts ? "above" : "below");
   const fill = make("span");
   const rail = make("div", "rail");
   rail.append(fill);
@@ -71,16 +71,19 @@ function bar(entry) {
   return item;
 }
 
-function bars(probabilities) {
+// Where a picture may have several labels, `threshold` is what one needs to count.
+function bars(probabilities, threshold) {
+  const draw = (entry) =>
+    bar(entry, threshold === undefined ? undefined : entry.probability > threshold);
   const list = make("ol", "bars");
   const all = probabilities.length <= SHOWN_CLASSES + 2;
   const first = all ? probabilities : probabilities.slice(0, SHOWN_CLASSES);
-  list.append(...first.map(bar));
+  list.append(...first.map(draw));
   if (all) return [list];
   const more = make("button", "button bare", `Show all ${probabilities.length} classes`);
   more.type = "button";
   more.addEventListener("click", () => {
-    list.append(...probabilities.slice(SHOWN_CLASSES).map(bar));
+    list.append(...probabilities.slice(SHOWN_CLASSES).map(draw));
     more.remove();
   });
   return [list, more];
@@ -88,7 +91,12 @@ function bars(probabilities) {
 
 function showAnswer(result, roundTrip) {
   const head = make("div", "answer");
-  head.append(make("span", "class", result.class), make("span", "confidence", percent(result.confidence)));
+  if (result.labels) {
+    const names = result.labels.length ? result.labels.join(", ") : "none of its labels";
+    head.append(make("span", "class", names));
+  } else {
+    head.append(make("span", "class", result.class), make("span", "confidence", percent(result.confidence)));
+  }
 
   const timing = make("dl", "timing");
   const stages = [
@@ -111,7 +119,7 @@ function showAnswer(result, roundTrip) {
   trace.append(
     `${image.width}×${image.height} ${image.format} · `, link, " · ", make("span", "mono", result.id),
   );
-  show(make("h2", "", "Answer"), head, ...bars(result.probabilities), timing, trace);
+  show(make("h2", "", "Answer"), head, ...bars(result.probabilities, result.threshold), timing, trace);
 }
 
 async function problemOf(response) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::graph::{Graph, zoo};
 use ferrotype_core::id::RunId;
@@ -87,6 +88,7 @@ pub(crate) fn manifest(side: u32) -> ModelManifest {
             std: [0.25; 3],
         },
         output: OutputKind::Logits,
+        threshold: None,
         input_name: "image".into(),
         output_name: "scores".into(),
         embedding_name: None,
@@ -276,6 +278,7 @@ fn report(manifest: &DatasetManifest) -> EvaluationReport {
         }
     }
     EvaluationReport {
+        views: TestTimeAugmentation::None,
         classes,
         scores: scores.finish(),
         mistakes,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::or_default;
+use crate::manifest::Task;
 
 /// How the weights are fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,10 @@ pub struct TrainConfig {
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// The metric that selects the best checkpoint.
     pub monitor: Monitor,
+    /// Where an image may have several labels: the probability above which one counts; absent
+    /// means [`crate::manifest::DEFAULT_THRESHOLD`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// Free text kept with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -237,24 +242,42 @@ pub struct EarlyStoppingConfig {
 /// A validation metric that can be monitored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Monitor {
+    /// Accuracy where each image has one class, macro AUROC where it may have several labels.
+    #[serde(rename = "auto")]
+    Auto,
     /// Mean cross-entropy on the validation split; lower is better.
     #[serde(rename = "val/loss")]
     Loss,
-    /// Accuracy on the validation split; higher is better.
+    /// Accuracy on the validation split, with several labels the share of images of which all are
+    /// right; higher is better.
     #[serde(rename = "val/accuracy")]
     Accuracy,
     /// Unweighted mean F1 over the classes on the validation split; higher is better.
     #[serde(rename = "val/f1")]
     MacroF1,
+    /// Unweighted mean AUROC over the classes on the validation split; higher is better.
+    #[serde(rename = "val/auroc")]
+    Auroc,
 }
 
 impl Monitor {
     /// The metric's key, as in the store.
     pub const fn key(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
+            Self::Auroc => "val/auroc",
             Self::Loss => "val/loss",
             Self::Accuracy => "val/accuracy",
             Self::MacroF1 => "val/f1",
+        }
+    }
+
+    /// The metric that is meant for a task.
+    pub const fn of_task(self, task: Task) -> Self {
+        match (self, task) {
+            (Self::Auto, Task::Classification) => Self::Accuracy,
+            (Self::Auto, Task::MultiLabel) => Self::Auroc,
+            (chosen, _) => chosen,
         }
     }
 
@@ -262,7 +285,7 @@ impl Monitor {
     pub fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
         match self {
             Self::Loss => value < best - min_delta,
-            Self::Accuracy | Self::MacroF1 => value > best + min_delta,
+            Self::Auto | Self::Accuracy | Self::MacroF1 | Self::Auroc => value > best + min_delta,
         }
     }
 }

@@ -20,8 +20,12 @@ use crate::output::{Printer, text};
 /// The arguments of `ferrotype data import`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The folder: one folder of images for each class, with or without `train`, `val` and `test` around
+    /// The folder: one folder of images for each class, with or without `train`, `val` and `test` around; or images with a `labels.csv`
     path: PathBuf,
+
+    /// The table that names the labels of each image, which may be several or none: a CSV file
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
 
     /// The dataset's name [default: the folder's]
     #[arg(long)]
@@ -58,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     let request = ImportRequest {
         seed: arguments.seed,
         ratios: arguments.split,
+        labels: arguments.labels.clone(),
         ..ImportRequest::new(&arguments.path, name)
     };
     let outcome = import(context, &context.store()?, &request)?;
@@ -71,7 +76,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
             skipped_files: &outcome.skipped,
         });
     }
-    printer.table(&show::class_table(&outcome.report.classes));
+    let report = &outcome.report;
+    let unlabelled = report.labelling.as_ref().map(|all| &all.unlabelled);
+    printer.table(&show::class_table(
+        &report.classes,
+        unlabelled,
+        &report.splits(),
+    ));
     Ok(())
 }
 
@@ -108,7 +119,11 @@ fn say_what_was_found(
 ) {
     let version = outcome.version.reference();
     let images = text::plural(outcome.report.images, "image");
-    let classes = text::plural(outcome.report.classes.len() as u64, "class");
+    let noun = match outcome.report.labelling {
+        None => "class",
+        Some(_) => "label",
+    };
+    let classes = text::plural(outcome.report.classes.len() as u64, noun);
     let took = text::duration(start.elapsed());
     if outcome.created {
         let path = request.path.display();

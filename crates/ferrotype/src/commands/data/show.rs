@@ -3,7 +3,7 @@
 use clap::Args;
 use ferrotype_core::name::Reference;
 use ferrotype_data::report::{Count, Findings, GroupMember, ImageGroup, Spread};
-use ferrotype_data::{ClassCounts, DatasetSummary, summary, total};
+use ferrotype_data::{ClassCounts, DatasetSummary, summary};
 
 use super::import::say_what_was_left_out;
 use crate::context::Context;
@@ -31,7 +31,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     }
     print_head(printer, &summary, context);
     printer.result("");
-    printer.table(&class_table(&summary.classes));
+    printer.table(&class_table(
+        &summary.classes,
+        summary.unlabelled.as_ref(),
+        &summary.splits,
+    ));
     printer.result("");
     print_duplicates(printer, &summary);
     print_samples(printer, &summary);
@@ -42,10 +46,19 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     Ok(())
 }
 
-/// Images per class and split.
-pub(super) fn class_table(classes: &[ClassCounts]) -> Table {
-    let mut table = Table::new(["class", ">train", ">val", ">test", ">all"]);
-    for class in classes.iter().chain([&total(classes)]) {
+/// Images per class and split. Where images may have several labels, those that have none are
+/// counted too, and all images once.
+pub(super) fn class_table(
+    classes: &[ClassCounts],
+    unlabelled: Option<&ClassCounts>,
+    all: &ClassCounts,
+) -> Table {
+    let first = match unlabelled {
+        None => "class",
+        Some(_) => "label",
+    };
+    let mut table = Table::new([first, ">train", ">val", ">test", ">all"]);
+    for class in classes.iter().chain(unlabelled).chain([all]) {
         table.row([
             class.class.clone(),
             text::count(class.train),

@@ -1,0 +1,170 @@
+//! Images with several labels, from the folder to the served answer.
+
+use ferrotype_testkit::http::{get, post_file};
+use ferrotype_testkit::images::{labelled_folder, png};
+use ferrotype_testkit::project::TestProject;
+use serde_json::{Value, json};
+
+use crate::project;
+
+/// A project with the dataset `lights@v1`.
+fn with_labels() -> TestProject {
+    let project = project::empty();
+    labelled_folder(&project.join("set"), 96, project::SIDE);
+    let imported = project.succeed(&["data", "import", "set", "--name", "lights"]);
+    assert!(
+        imported.stderr.contains("96 images of 3 labels"),
+        "{}",
+        imported.describe()
+    );
+    assert!(
+        imported.stdout.contains("no label"),
+        "{}",
+        imported.describe()
+    );
+    project
+}
+
+fn training<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec![
+        "train",
+        "--name",
+        name,
+        "data.image_size=16",
+        "data.dataset=lights",
+        "train.batch_size=8",
+        "data.workers=1",
+        "train.early_stopping=null",
+    ];
+    arguments.extend(more);
+    arguments
+}
+
+#[test]
+fn images_with_labels_become_served_labels() {
+    let project = with_labels();
+    let trained = project.succeed(&training(
+        "first",
+        &[
+            "train.epochs=20",
+            "train.learning_rate=0.003",
+            "train.threshold=0.4",
+            "--register",
+            "lights",
+        ],
+    ));
+    assert!(
+        trained.stderr.contains("val AUROC"),
+        "{}",
+        trained.describe()
+    );
+    let run = project::run(&project, "first");
+    assert!(run["metrics"]["val/auroc"].as_f64().unwrap() > 0.9, "{run}");
+    assert!(run["metrics"]["test/map"].as_f64().unwrap() > 0.9, "{run}");
+
+    let page = project.join("report.html").display().to_string();
+    let evaluate = |more: &[&str]| -> Value {
+        let arguments = [&["evaluate", "first", "--json"], more].concat();
+        project.succeed(&arguments).json()
+    };
+    let plain = evaluate(&["--html", &page]);
+    let scores = &plain["label_scores"];
+    assert!(scores["auroc"].as_f64().unwrap() > 0.9, "{plain}");
+    assert_eq!(scores["threshold"], json!(0.4));
+    assert_eq!(scores["per_label"].as_array().unwrap().len(), 3);
+    assert_eq!(plain["views"], Value::Null);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("all labels right") && !page.contains("Confusion matrix"));
+    let seen = evaluate(&["--views", "flips"]);
+    assert_eq!(seen["views"], "flips");
+    assert_ne!(seen["label_scores"]["loss"], scores["loss"]);
+
+    let file = png(20, 20, [210, 40, 205]);
+    project.write("magenta.png", &file);
+    let asked = project
+        .succeed(&["predict", "magenta.png", "--model", "lights", "--json"])
+        .json();
+    let mut labels = names(&asked["predictions"][0]["labels"]);
+    labels.sort();
+    assert_eq!(labels, ["blue", "red"], "{asked}");
+
+    let server = project::serve(&project, &["--model", "lights"]);
+    let answer = post_file(&server.at("/predict"), "magenta.png", &file).json();
+    let mut served = names(&answer["labels"]);
+    assert_eq!(answer["class"], served[0].as_str());
+    served.sort();
+    assert_eq!(served, labels, "{answer}");
+    assert_eq!(answer["probabilities"].as_array().unwrap().len(), 3);
+    assert!((answer["threshold"].as_f64().unwrap() - 0.4).abs() < 1e-6);
+    let shown = get(&server.at("/ui/models/lights")).text().to_string();
+    assert!(
+        shown.contains("Per label") && !shown.contains("Confusion"),
+        "{shown}"
+    );
+    let black = post_file(
+        &server.at("/predict"),
+        "black.png",
+        &png(20, 20, [45, 52, 48]),
+    )
+    .json();
+    assert_eq!(black["labels"], json!([]), "{black}");
+    assert!(black["confidence"].as_f64().unwrap() < 0.4);
+}
+
+fn names(labels: &Value) -> Vec<String> {
+    let labels = labels.as_array().unwrap().iter();
+    labels
+        .map(|name| name.as_str().unwrap().to_string())
+        .collect()
+}
+
+#[test]
+fn the_recipe_holds_for_labels_or_says_why_not() {
+    let project = with_labels();
+    let recipe = [
+        "train.epochs=1",
+        "train.mixup=0.2",
+        "train.cutmix=1.0",
+        "train.label_smoothing=0.1",
+        "train.class_weights=balanced",
+        "train.monitor=val/f1",
+        "train.ema=0.9",
+        "data.test_time_augmentation=flip",
+    ];
+    project.succeed(&training("mixed", &recipe));
+    let refused = project.fail(&training("even", &["train.sampling=balanced"]));
+    assert!(
+        refused.stderr.contains("may have several labels") && refused.stderr.contains("hint:"),
+        "{}",
+        refused.describe()
+    );
+}
+
+#[test]
+fn one_class_and_several_labels_are_not_mixed_up() {
+    let project = project::with_model();
+    labelled_folder(&project.join("set"), 24, project::SIDE);
+    project.succeed(&["data", "import", "set", "--name", "lights"]);
+    let refused = project.fail(&["evaluate", "colours@v1", "--dataset", "lights"]);
+    assert!(
+        refused
+            .stderr
+            .contains("the model answers with one class an image"),
+        "{}",
+        refused.describe()
+    );
+    let refused = project.fail(&project::training("t", &["train.threshold=0.3"]));
+    assert!(
+        refused
+            .stderr
+            .contains("`train.threshold` is for images with several labels"),
+        "{}",
+        refused.describe()
+    );
+    let plain = project.succeed(&["evaluate", "first", "--json"]).json();
+    let seen = project
+        .succeed(&["evaluate", "first", "--views", "dihedral", "--json"])
+        .json();
+    assert_eq!(seen["views"], "dihedral");
+    assert_ne!(seen["scores"]["loss"], plain["scores"]["loss"]);
+}
