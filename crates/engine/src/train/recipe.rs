@@ -60,7 +60,7 @@ impl<'a> Recipe<'a> {
             batch_size: config.batch_size,
             seed: config.seed,
             classes,
-            mix: None,
+            mix: mix(config)?,
             ..request.loader.clone()
         };
         Ok(Self {
@@ -70,13 +70,11 @@ impl<'a> Recipe<'a> {
             fits: Fits::new(&request.graph, config, steps)?,
             validation_loader: LoaderOptions {
                 augment: None,
+                mix: None,
                 source_transform: None,
                 ..loader.clone()
             },
-            train_loader: LoaderOptions {
-                mix: mix(config)?,
-                ..loader
-            },
+            train_loader: loader,
             class_weights: class_weights(&config.class_weights, &labels, classes)?,
             labels,
             config,
