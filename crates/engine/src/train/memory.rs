@@ -79,14 +79,22 @@ fn demand(
     let gradients = part(network.gradients);
     let sums = if config.accumulate > 1 { gradients } else { 0 };
     let average = if config.ema.is_some() { gradients } else { 0 };
+    // What a GPU computes lies in its own memory.
+    let here = |bytes: u64| {
+        if recipe.device.has_own_memory() {
+            0
+        } else {
+            bytes
+        }
+    };
     Ok(Demand {
         parts: vec![
             ("weights", network.parameters),
             ("gradients", gradients + sums),
             ("optimizer", part(network.optimizer)),
             ("moving average", average),
-            ("activations", network.activations),
-            ("workspace", network.workspace),
+            ("activations", here(network.activations)),
+            ("workspace", here(network.workspace)),
             ("loader", loader_bytes(&recipe.train_loader, batch_size)),
         ],
     })

@@ -9,13 +9,15 @@ use super::epoch_shape::EpochShape;
 use super::stages::Fits;
 use super::{TrainRequest, settings};
 use crate::error::{EngineError, EngineErrorKind};
-use crate::executor::{CpuExecutor, Executor, LossOptions, StepOptions, Targets};
+use crate::executor::{Device, Executor, LossOptions, StepOptions, Targets};
 use crate::schedule::{PlateauState, Schedule};
 use crate::state::State;
 
 /// The recipe of a run: everything that follows from its configuration, and changes no more.
 pub(super) struct Recipe<'a> {
     pub(super) config: &'a TrainConfig,
+    /// What computes the steps.
+    pub(super) device: Device,
     pub(super) classes: usize,
     pub(super) shape: EpochShape,
     pub(super) schedule: Schedule,
@@ -64,6 +66,7 @@ impl<'a> Recipe<'a> {
             ..request.loader.clone()
         };
         Ok(Self {
+            device: Device::find(config.device)?,
             classes,
             shape,
             schedule: Schedule::new(&config.schedule, config.learning_rate, config.epochs, steps),
@@ -117,13 +120,14 @@ impl<'a> Recipe<'a> {
 /// The graph cannot be trained, or the initial weights do not fit it.
 pub(super) fn new_executor(
     request: &mut TrainRequest<'_>,
+    device: &Device,
 ) -> Result<Box<dyn Executor>, EngineError> {
     let config = request.config;
-    let mut executor = CpuExecutor::new(&request.graph, &config.optimizer, config.seed)?;
+    let mut executor = device.executor(&request.graph, &config.optimizer, config.seed)?;
     if let Some(weights) = request.initial_weights.take() {
-        begin_with(&mut executor, weights)?;
+        begin_with(executor.as_mut(), weights)?;
     }
-    Ok(Box::new(executor))
+    Ok(executor)
 }
 
 /// Puts `weights` in place of what was drawn, as far as they go.

@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
         // What an earlier attempt failed on says nothing about this one.
         let _ = fs::remove_file(directory.join(FAILED_BATCH));
         let mut run = Self {
-            executor: new_executor(&mut request)?,
+            executor: new_executor(&mut request, &recipe.device)?,
             watch: LossWatch::new(recipe.classes),
             recipe,
             observer,
