@@ -78,6 +78,7 @@ def main():
     parser.add_argument("--optimizer", choices=["fused", "foreach"], default="fused")
     parser.add_argument("--side", type=int)
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--device", default="cpu", help="`cpu`, or `cuda`: the batch is then copied there in each step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warm-up", type=int, default=3, help="steps before `ready`")
     parser.add_argument("--clip", type=float, help="largest global norm of the gradients; absent: no clipping")
@@ -88,14 +89,18 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     memory_format = torch.channels_last if arguments.layout == "channels_last" else torch.contiguous_format
-    model = build(arguments.net, side).to(memory_format=memory_format).train()
+    device = torch.device(arguments.device)
+    model = build(arguments.net, side).to(device, memory_format=memory_format).train()
     choice = {arguments.optimizer: True}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, **choice)
     images = torch.randn(batch, 3, side, side).to(memory_format=memory_format)
     labels = torch.arange(batch) % CLASSES
+    if device.type == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
 
     def step():
-        loss = nn.functional.cross_entropy(model(images), labels)
+        inputs, targets = (tensor.to(device, non_blocking=True) for tensor in (images, labels))
+        loss = nn.functional.cross_entropy(model(inputs), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if arguments.clip is not None:

@@ -3,6 +3,7 @@
     python bench/train/run.py --net all --pairs 9
     python bench/train/run.py --net resnet18 --pairs 9 --variants channels_last,fused eager,fused
     python bench/train/run.py --only pytorch --net vgg16 --pairs 3
+    python bench/train/run.py --device cuda --net resnet18 vgg16        # both sides on the GPU
 
 Each side is a process of its own that stays: Ferrotype (`crates/engine/benches/train_step`) and
 PyTorch (`bench/train/peer.py`) in each variant (memory layout and implementation of AdamW). They take
@@ -115,7 +116,7 @@ def sides_of(net, arguments):
         threads = {"RAYON_NUM_THREADS": str(arguments.threads)}
         for executor in arguments.executors:
             command = [*prefix, arguments.binary, "--net", net, "--executor", executor, "--serve", *extra]
-            name = "ferrotype" if executor == "cpu" else executor
+            name = "ferrotype" if executor == arguments.device else executor
             sides.append(Side(name, command, threads))
     if arguments.only != "ferrotype":
         peer = str(ROOT / "bench/train/peer.py")
@@ -123,6 +124,7 @@ def sides_of(net, arguments):
             layout, optimizer = variant.split(",")
             command = [*prefix, *shlex.split(arguments.python), peer, "--net", net]
             command += ["--layout", layout, "--optimizer", optimizer, "--threads", str(arguments.threads), *extra]
+            command += ["--device", "cpu" if arguments.device == "cpu" else "cuda"]
             sides.append(Side(variant, command, {}))
     return sides
 
@@ -201,7 +203,8 @@ def options():
     parser.add_argument("--pairs", type=int, default=9, help="rounds in which every side has one turn")
     parser.add_argument("--turn-seconds", type=float, default=0.5, help="timed steps of a turn are about so long")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
-    parser.add_argument("--executors", nargs="+", default=["cpu"], choices=["cpu", "burn"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "wgpu"], help="of both sides; PyTorch has no wgpu and takes cuda")
+    parser.add_argument("--executors", nargs="+", choices=["cpu", "burn-cpu", "cuda", "wgpu"], help="absent: the device alone")
     parser.add_argument("--only", choices=["ferrotype", "pytorch"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--side", type=int, help="pixels, instead of the net's own")
@@ -214,8 +217,11 @@ def options():
     arguments = parser.parse_args()
     if "all" in arguments.net:
         arguments.net = NETS
+    arguments.executors = arguments.executors or [arguments.device]
     if arguments.binary is None and arguments.only != "pytorch":
-        arguments.binary = build_ferrotype("burn" if "burn" in arguments.executors else "")
+        features = {"burn-cpu": "burn", "cuda": "cuda", "wgpu": "wgpu"}
+        wanted = [features[executor] for executor in arguments.executors if executor in features]
+        arguments.binary = build_ferrotype(",".join(wanted))
     return arguments
 
 

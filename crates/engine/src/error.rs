@@ -23,6 +23,8 @@ pub enum EngineErrorKind {
     NotFinite,
     /// The loss grows without end.
     Diverged,
+    /// A device is not there, not built in, or failed.
+    Device,
     /// A run would take more memory than there is.
     Memory,
     /// There is no checkpoint at that path.

@@ -7,7 +7,7 @@ use super::error::{ConfigError, ConfigErrorKind};
 use super::node::{Map, Node, Value};
 use super::relations::{check_architecture, check_relations};
 use super::rules::{CONFIG, Field, Range, Rule, Variants};
-use super::schema::Config;
+use super::schema::{Config, DeviceConfig};
 use super::text::python_text;
 use super::yaml;
 use crate::name::{Reference, nearest};
@@ -51,6 +51,7 @@ pub(super) fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigEr
         Rule::Flag => flag(node, key),
         Rule::Text => text(node, key),
         Rule::Reference => reference(node, key),
+        Rule::Device => device(node, key),
         Rule::OneOf(choices) => one_of(node, choices, key),
         Rule::List => match node.value {
             Value::List(_) => Ok(node),
@@ -402,17 +403,29 @@ fn reference(node: Node, key: &str) -> Result<Node, ConfigError> {
     }
 }
 
+fn device(node: Node, key: &str) -> Result<Node, ConfigError> {
+    match node.as_text().map(str::parse::<DeviceConfig>) {
+        Some(Ok(_)) => Ok(node),
+        _ => Err(wrong_type(&node, &quoted(&DeviceConfig::NAMES), key)
+            .with_hint("`cuda` is an NVIDIA GPU, `wgpu` any GPU, `auto` the best that is there")),
+    }
+}
+
 fn one_of(node: Node, choices: &[&str], key: &str) -> Result<Node, ConfigError> {
     let found = node.as_text().unwrap_or_default();
     if choices.contains(&found) {
         return Ok(node);
     }
-    let names: Vec<_> = choices.iter().map(|name| format!("`{name}`")).collect();
-    let error = wrong_type(&node, &names.join(", "), key);
+    let error = wrong_type(&node, &quoted(choices), key);
     Err(match nearest(found, choices.iter().copied()) {
         Some(nearest) => error.with_hint(format!("did you mean `{nearest}`?")),
         None => error,
     })
+}
+
+fn quoted(choices: &[&str]) -> String {
+    let names: Vec<_> = choices.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
@@ -456,6 +469,7 @@ mod tests {
                 batch_size: 1,
                 learning_rate: 1e-3,
                 seed: u64::MAX,
+                device: DeviceConfig::Cuda(Some(1)),
                 optimizer,
                 schedule,
                 accumulate: 2,
@@ -563,6 +577,7 @@ mod tests {
             }
             Rule::Flag => vec![json!(true)],
             Rule::Text | Rule::Reference => vec![json!("baseline")],
+            Rule::Device => vec![json!("auto"), json!("cuda:1")],
             Rule::OneOf(choices) => choices.iter().map(|choice| json!(choice)).collect(),
             Rule::List => vec![json!([])],
             // What the parameters are is held in `augment`'s own tests.

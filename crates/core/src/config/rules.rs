@@ -29,6 +29,8 @@ pub(super) enum Rule {
     Text,
     /// The name of a dataset version, as `land` or `land@v2`.
     Reference,
+    /// What computes, as `auto` or `cuda:1`.
+    Device,
     /// One of these texts.
     OneOf(&'static [&'static str]),
     /// A list that is checked where it is used.
@@ -220,6 +222,7 @@ const TRAIN: Rule = Rule::Map(&[
     required("batch_size", Rule::Whole(1, 65_536)),
     required("learning_rate", Rule::Number(POSITIVE)),
     required("seed", Rule::Whole(0, u64::MAX)),
+    optional("device", Rule::Device),
     required("optimizer", OPTIMIZER),
     required("schedule", SCHEDULE),
     optional("accumulate", Rule::Whole(1, 65_536)),

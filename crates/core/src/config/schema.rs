@@ -1,10 +1,12 @@
 //! The typed configuration of a training run. Every key that a config file or the command line
 //! may set is a field here; anything else is refused with the nearest known name.
 
+mod device;
 mod train;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use device::{DeviceConfig, UnknownDevice};
 pub use train::{
     ClassWeighting, ClassWeights, EarlyStoppingConfig, Freeze, Monitor, OptimizerConfig, Sampling,
     ScheduleConfig, TrainConfig,

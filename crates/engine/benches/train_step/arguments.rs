@@ -1,8 +1,10 @@
 //! The bench's command line.
 
+use ferrotype_core::config::schema::DeviceConfig;
+
 /// What is printed for a wrong command line.
 pub(crate) const USAGE: &str =
-    "train_step [--net NAME] [--side PIXELS] [--batch IMAGES] [--executor cpu|burn] [--clip NORM]
+    "train_step [--net NAME] [--side PIXELS] [--batch IMAGES] [--executor DEVICE] [--clip NORM]
            [--warm-up STEPS] [--steps STEPS] [--serve | --layers | --peak]";
 
 /// Side in pixels and images of a batch that each net is measured with, as in `bench/train/peer.py`.
@@ -20,7 +22,8 @@ pub(crate) struct Arguments {
     pub(crate) net: String,
     pub(crate) side: usize,
     pub(crate) batch: usize,
-    pub(crate) executor: String,
+    /// What computes.
+    pub(crate) device: DeviceConfig,
     pub(crate) clip: Option<f64>,
     /// Steps before the first that counts.
     pub(crate) warm_up: usize,
@@ -40,7 +43,7 @@ impl Arguments {
             net: "baseline".to_string(),
             side: 0,
             batch: 0,
-            executor: "cpu".to_string(),
+            device: DeviceConfig::Cpu,
             clip: None,
             warm_up: 3,
             steps: 9,
@@ -58,7 +61,7 @@ impl Arguments {
                 "--net" => arguments.net = value(&word, words.next())?,
                 "--side" => arguments.side = number(&word, words.next())?,
                 "--batch" => arguments.batch = number(&word, words.next())?,
-                "--executor" => arguments.executor = value(&word, words.next())?,
+                "--executor" => arguments.device = device(&value(&word, words.next())?)?,
                 "--clip" => arguments.clip = Some(number(&word, words.next())?),
                 "--warm-up" => arguments.warm_up = number(&word, words.next())?,
                 "--steps" => arguments.steps = number(&word, words.next())?,
@@ -77,12 +80,6 @@ impl Arguments {
         if self.batch == 0 {
             self.batch = batch;
         }
-        match self.executor.as_str() {
-            "cpu" => {}
-            "burn" if cfg!(feature = "burn") => {}
-            "burn" => return Err("`--executor burn` needs `--features burn`".to_string()),
-            other => return Err(format!("no executor is named `{other}`")),
-        }
         if self.steps == 0 {
             return Err("`--steps` must be at least 1".to_string());
         }
@@ -92,6 +89,11 @@ impl Arguments {
 
 fn value(option: &str, word: Option<String>) -> Result<String, String> {
     word.ok_or_else(|| format!("`{option}` needs a value"))
+}
+
+fn device(name: &str) -> Result<DeviceConfig, String> {
+    name.parse()
+        .map_err(|error| format!("{error}, but {}", DeviceConfig::NAMES.join(", ")))
 }
 
 fn number<N: std::str::FromStr>(option: &str, word: Option<String>) -> Result<N, String> {

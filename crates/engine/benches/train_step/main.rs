@@ -6,8 +6,8 @@
 //!
 //! In a terminal it prints a line, with `--layers` a table of the layers. With `--serve` it is what `bench/train/peer.py` is for PyTorch:
 //! a long-lived process that prints JSON lines, first `ready`, then for each line `run N` that it
-//! reads the times of N steps; `quit` or the end of the input ends it. `--executor burn` (feature
-//! `burn`) runs Burn's `flex` instead.
+//! reads the times of N steps; `quit` or the end of the input ends it. `--executor` takes what
+//! `train.device` does (`burn-cpu`, `cuda` and `wgpu` with the feature of that name).
 
 #![allow(
     clippy::print_stdout,
@@ -23,9 +23,9 @@ mod peak;
 use std::io::BufRead;
 use std::time::Instant;
 
-use ferrotype_core::config::schema::OptimizerConfig;
+use ferrotype_core::config::schema::{DeviceConfig, OptimizerConfig};
 use ferrotype_core::graph::Graph;
-use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
+use ferrotype_engine::executor::{Device, Executor, StepOptions, Targets};
 use serde_json::json;
 
 use self::arguments::Arguments;
@@ -91,7 +91,7 @@ impl Bench {
             .sum();
         let pixels = arguments.batch * 3 * arguments.side * arguments.side;
         Self {
-            executor: executor(&arguments.executor, &graph),
+            executor: executor(arguments.device, &graph),
             images: (0..pixels)
                 .map(|index| (index * 7919 % 1000) as f32 / 500.0 - 1.0)
                 .collect(),
@@ -122,14 +122,18 @@ impl Bench {
     }
 }
 
-fn executor(name: &str, graph: &Graph) -> Box<dyn Executor> {
-    match name {
-        #[cfg(feature = "burn")]
-        "burn" => {
-            Box::new(ferrotype_engine::executor::BurnExecutor::new(graph, &OPTIMIZER, 1).unwrap())
+fn executor(device: DeviceConfig, graph: &Graph) -> Box<dyn Executor> {
+    let device = match Device::find(device) {
+        Ok(device) => device,
+        Err(error) => {
+            println!(
+                "{}",
+                json!({"event": "error", "message": error.to_string()})
+            );
+            std::process::exit(2);
         }
-        _ => Box::new(CpuExecutor::new(graph, &OPTIMIZER, 1).unwrap()),
-    }
+    };
+    device.executor(graph, &OPTIMIZER, 1).unwrap()
 }
 
 /// Answers the commands of the standard input, one JSON object a line.
@@ -139,7 +143,7 @@ fn serve(bench: &mut Bench, arguments: &Arguments) {
         json!({
             "event": "ready",
             "side": "ferrotype",
-            "variant": arguments.executor,
+            "variant": arguments.device.to_string(),
             "net": arguments.net,
             "pixels": arguments.side,
             "batch": arguments.batch,
@@ -187,7 +191,7 @@ fn report(bench: &mut Bench, arguments: &Arguments) {
         "{} ({}), {} pixels, batch {}, {threads} threads: {:.1} ms a step (quartiles {:.1} and {:.1}), \
          {speed:.0} GFLOP/s, {:.0} % of {peak:.0}, peak memory {:.0} MB",
         arguments.net,
-        arguments.executor,
+        arguments.device,
         arguments.side,
         arguments.batch,
         quartile(2),

@@ -3,6 +3,7 @@
 #[cfg(feature = "burn")]
 mod burn;
 mod cpu;
+mod device;
 mod plan;
 mod shared;
 mod span;
@@ -11,6 +12,7 @@ mod targets;
 #[cfg(feature = "burn")]
 pub use self::burn::BurnExecutor;
 pub use self::cpu::{CpuExecutor, MemoryEstimate};
+pub use self::device::Device;
 pub use self::span::{Phase, Span};
 pub use self::targets::Targets;
 

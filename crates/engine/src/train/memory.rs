@@ -87,6 +87,15 @@ impl MemoryDemand {
         })
     }
 
+    /// What is left of it here when a device computes that has memory of its own.
+    fn beside_a_device(self) -> Self {
+        Self {
+            activations: 0,
+            workspace: 0,
+            ..self
+        }
+    }
+
     /// All parts together.
     pub fn total(&self) -> u64 {
         self.parts().iter().map(|(_, bytes)| bytes).sum()
@@ -115,13 +124,14 @@ pub(super) fn check(request: &TrainRequest<'_>, recipe: &Recipe<'_>) -> Result<(
         return Ok(());
     };
     let demand = |batch_size| {
-        MemoryDemand::with_fits(
-            &request.graph,
-            recipe.config,
-            &recipe.fits,
-            batch_size,
-            recipe.train_loader.prefetch,
-        )
+        let prefetch = recipe.train_loader.prefetch;
+        let (graph, config) = (&request.graph, recipe.config);
+        let all = MemoryDemand::with_fits(graph, config, &recipe.fits, batch_size, prefetch)?;
+        Ok::<_, EngineError>(if recipe.device.has_own_memory() {
+            all.beside_a_device()
+        } else {
+            all
+        })
     };
     let batch_size = recipe.config.batch_size;
     let wanted = demand(batch_size)?;

@@ -82,7 +82,7 @@ pub fn find_learning_rate(
     check(options)?;
     let recipe = Recipe::new(&request)?;
     memory::check(&request, &recipe)?;
-    let mut executor = new_executor(&mut request)?;
+    let mut executor = new_executor(&mut request, &recipe.device)?;
     executor.set_fits(&recipe.fits.in_epoch(0))?;
     let mut test = RangeTest {
         batches: None,

@@ -9,13 +9,15 @@ use super::epoch_shape::EpochShape;
 use super::stages::Fits;
 use super::{TrainRequest, settings};
 use crate::error::{EngineError, EngineErrorKind};
-use crate::executor::{CpuExecutor, Executor, LossOptions, StepOptions, Targets};
+use crate::executor::{Device, Executor, LossOptions, StepOptions, Targets};
 use crate::schedule::{PlateauState, Schedule};
 use crate::state::State;
 
 /// The recipe of a run: everything that follows from its configuration, and changes no more.
 pub(super) struct Recipe<'a> {
     pub(super) config: &'a TrainConfig,
+    /// What computes the steps.
+    pub(super) device: Device,
     pub(super) classes: usize,
     /// Whether an image may have several labels, or none.
     pub(super) is_multi_label: bool,
@@ -63,10 +65,11 @@ impl<'a> Recipe<'a> {
             batch_size: config.batch_size,
             seed: config.seed,
             classes,
-            mix: None,
+            mix: mix(config)?,
             ..request.loader.clone()
         };
         Ok(Self {
+            device: Device::find(config.device)?,
             classes,
             is_multi_label,
             shape,
@@ -74,13 +77,11 @@ impl<'a> Recipe<'a> {
             fits: Fits::new(&request.graph, config, steps)?,
             validation_loader: LoaderOptions {
                 augment: None,
+                mix: None,
                 source_transform: None,
                 ..loader.clone()
             },
-            train_loader: LoaderOptions {
-                mix: mix(config)?,
-                ..loader
-            },
+            train_loader: loader,
             class_weights: if is_multi_label {
                 positive_weights(&config.class_weights, &*request.train, classes)?
             } else {
@@ -127,13 +128,14 @@ impl<'a> Recipe<'a> {
 /// The graph cannot be trained, or the initial weights do not fit it.
 pub(super) fn new_executor(
     request: &mut TrainRequest<'_>,
+    device: &Device,
 ) -> Result<Box<dyn Executor>, EngineError> {
     let config = request.config;
-    let mut executor = CpuExecutor::new(&request.graph, &config.optimizer, config.seed)?;
+    let mut executor = device.executor(&request.graph, &config.optimizer, config.seed)?;
     if let Some(weights) = request.initial_weights.take() {
-        begin_with(&mut executor, weights)?;
+        begin_with(executor.as_mut(), weights)?;
     }
-    Ok(Box::new(executor))
+    Ok(executor)
 }
 
 /// Puts `weights` in place of what was drawn, as far as they go.

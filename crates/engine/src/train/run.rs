@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         // What an earlier attempt failed on says nothing about this one.
         let _ = fs::remove_file(directory.join(FAILED_BATCH));
         let mut run = Self {
-            executor: new_executor(&mut request)?,
+            executor: new_executor(&mut request, &recipe.device)?,
             // Each label is guessed by itself, out of two answers.
             watch: LossWatch::new(if recipe.is_multi_label {
                 2

@@ -135,7 +135,7 @@ fn expect(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use ferrotype_core::config::schema::{ClassWeights, Monitor, Sampling};
+    use ferrotype_core::config::schema::{ClassWeights, DeviceConfig, Monitor, Sampling};
 
     use super::*;
 
@@ -146,6 +146,7 @@ pub(super) mod tests {
             batch_size: 8,
             learning_rate: 0.01,
             seed: 0,
+            device: DeviceConfig::Cpu,
             optimizer: OptimizerConfig::Sgd {
                 momentum: 0.0,
                 weight_decay: 0.0,

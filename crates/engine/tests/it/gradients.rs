@@ -16,10 +16,10 @@ const OPTIONS: StepOptions<'static> = StepOptions {
     ..StepOptions::new(0, 0.0)
 };
 
-struct Case {
-    what: &'static str,
-    input: [usize; 3],
-    layers: Value,
+pub(crate) struct Case {
+    pub(crate) what: &'static str,
+    pub(crate) input: [usize; 3],
+    pub(crate) layers: Value,
 }
 
 /// The layers below, then a head that makes logits of whatever they give.
@@ -35,7 +35,7 @@ fn case(what: &'static str, input: [usize; 3], layers: &[Value]) -> Case {
     }
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let conv = |name: &str, options: Value| {
         let mut layer = json!({"op": "conv2d", "name": name, "out_channels": 4, "kernel": 3});
         let fields = options.as_object().unwrap().clone();

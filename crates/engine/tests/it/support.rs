@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ferrotype_core::config::augment::{AugmentConfig, Brightness, CropPadding, HorizontalFlip};
 use ferrotype_core::config::schema::{
-    ClassWeights, EarlyStoppingConfig, Monitor, OptimizerConfig, Sampling, ScheduleConfig,
-    TrainConfig,
+    ClassWeights, DeviceConfig, EarlyStoppingConfig, Monitor, OptimizerConfig, Sampling,
+    ScheduleConfig, TrainConfig,
 };
 use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::{MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task};
@@ -95,6 +95,7 @@ pub(crate) fn config(epochs: u32) -> TrainConfig {
         batch_size: 8,
         learning_rate: 0.01,
         seed: 7,
+        device: DeviceConfig::Cpu,
         optimizer: adamw(),
         schedule: ScheduleConfig::Cosine {
             warmup_epochs: 0.5,

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use ferrotype_core::config::Config;
+use ferrotype_engine::executor::Device;
 use serde_json::{Value, json};
 
-/// Program version and machine, kept with a run.
-pub(super) fn describe(config: &Config) -> Value {
+/// Program version, machine and device, kept with a run.
+pub(super) fn describe(config: &Config, device: &Device) -> Value {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let loader_threads = match config.data.workers {
         0 => cores,
@@ -15,7 +16,9 @@ pub(super) fn describe(config: &Config) -> Value {
     };
     json!({
         "ferrotype": env!("CARGO_PKG_VERSION"),
-        "executor": "cpu",
+        "executor": if device.is_native() { "cpu" } else { "burn" },
+        "device": device.config().to_string(),
+        "device_name": device.name(),
         "instruction_set": instruction_set(),
         "system": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,

@@ -25,6 +25,7 @@ use ferrotype_core::config::Composed;
 use ferrotype_core::id::RunId;
 use ferrotype_engine::State;
 use ferrotype_engine::checkpoint;
+use ferrotype_engine::executor::Device;
 use ferrotype_engine::train::{TrainEnd, TrainOutcome, TrainRequest, train};
 use ferrotype_measure::TaskReport;
 use ferrotype_store::{
@@ -91,6 +92,7 @@ pub(crate) fn begin(
     name: Option<String>,
     job: &TrainingJob,
 ) -> anyhow::Result<ClaimedJob> {
+    let device = Device::find(plan.config.train.device)?;
     let pretrained = Pretrained::of(context, &plan.config.model, &plan.graph)?;
     let mut params = params(composed);
     if let Some(pretrained) = &pretrained {
@@ -103,7 +105,7 @@ pub(crate) fn begin(
         params,
         seed: plan.config.train.seed,
         git_commit: environment::git_commit(context.project().root()),
-        environment_json: environment::describe(&plan.config).to_string(),
+        environment_json: environment::describe(&plan.config, &device).to_string(),
     }))?;
     let parameters = plan.layers.iter().map(|layer| layer.parameters).sum();
     context.printer().step(
@@ -285,6 +287,20 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Says what computes, where that is not the processor as in every build.
+    fn tell_device(&self, plan: &Plan) -> anyhow::Result<()> {
+        let device = Device::find(plan.config.train.device)?;
+        self.log.line(format_args!("device: {device}"));
+        if let Some(notice) = device.notice() {
+            self.log.line(notice);
+            self.context.printer().warning(notice);
+        }
+        if !device.is_native() {
+            self.context.printer().step("Device", &device);
+        }
+        Ok(())
+    }
+
     /// What a run that has not begun begins with; one that has goes on from its checkpoint.
     fn initial_weights(&self, plan: &Plan) -> anyhow::Result<Option<State>> {
         if self.checkpoint_path().is_file() {
@@ -327,6 +343,7 @@ impl Worker<'_> {
 
     fn train(&self, plan: &Plan, order: &TrainingJob) -> anyhow::Result<Ended> {
         self.check_checkpoint()?;
+        self.tell_device(plan)?;
         let sources = plan.sources(self.context, self.store)?;
         self.keep_sheet(plan, sources.train.as_ref());
         let writer = self.store.writer()?;

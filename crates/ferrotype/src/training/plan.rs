@@ -82,7 +82,7 @@ impl Plan {
         Self::new(context, store, composed.config)
     }
 
-    /// How batches are made.
+    /// How images are loaded; the engine knows the rest of what makes a batch.
     pub(crate) fn loader_options(&self) -> anyhow::Result<LoaderOptions> {
         let augment = self
             .config
@@ -92,15 +92,11 @@ impl Plan {
             .map(Augment::new)
             .transpose()?;
         Ok(LoaderOptions {
-            transform: self.transform()?,
             source_transform: self.source_transform()?,
             augment,
-            mix: None,
-            classes: self.dataset.classes.len(),
-            batch_size: self.config.train.batch_size,
             workers: self.config.data.workers,
-            seed: self.config.train.seed,
             prefetch: BATCHES_AHEAD,
+            ..LoaderOptions::new(self.transform()?)
         })
     }
 

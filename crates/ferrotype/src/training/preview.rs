@@ -109,7 +109,7 @@ impl Worker<'_> {
                 .unwrap_or(&options.transform),
             augment: Some(augment),
             count: SHEET_IMAGES,
-            seed: options.seed,
+            seed: plan.config.train.seed,
         };
         let png = encode::png(&sheet(source, &request)?)?;
         let digest = self.store.blobs().put(&png)?;

@@ -67,7 +67,7 @@ fn an_empty_project_says_how_to_begin() {
 #[test]
 fn errors_say_what_to_do_next() {
     let project = project::with_colours();
-    let cases: [(&str, &[&str]); 7] = [
+    let cases: [(&str, &[&str]); 8] = [
         ("error-no-dataset", &["train"]),
         ("error-unknown-dataset", &["train", "data.dataset=colors"]),
         (
@@ -77,6 +77,10 @@ fn errors_say_what_to_do_next() {
         (
             "error-wrong-type",
             &["train", "train.epochs=many", "data.dataset=colours"],
+        ),
+        (
+            "error-unknown-device",
+            &["train", "train.device=gpu", "data.dataset=colours"],
         ),
         ("error-unknown-run", &["train", "--resume", "nothing"]),
         ("error-unknown-subject", &["evaluate", "nothing"]),
@@ -131,4 +135,14 @@ fn quiet_says_nothing_but_the_result() {
     let finished = project.succeed(&["-q", "predict", "a.png", "--model", "colours"]);
     assert_eq!(finished.stderr, "");
     assert!(finished.stdout.contains("a.png"));
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_device_that_is_not_built_in_says_how_to_build_it() {
+    let project = project::with_colours();
+    let arguments = ["train", "train.device=cuda:1", "data.dataset=colours"];
+    snapshot("error-device-not-built", &project.fail(&arguments));
+    let runs = project.succeed(&["runs", "list", "--json"]).json();
+    assert_eq!(runs, serde_json::json!([]));
 }

@@ -54,6 +54,23 @@ pub struct LoaderOptions {
     pub prefetch: usize,
 }
 
+impl LoaderOptions {
+    /// Images one by one, as they are: neither augmented nor mixed, of one class.
+    pub const fn new(transform: Transform) -> Self {
+        Self {
+            transform,
+            source_transform: None,
+            augment: None,
+            mix: None,
+            classes: 1,
+            batch_size: 1,
+            workers: 0,
+            seed: 0,
+            prefetch: 1,
+        }
+    }
+}
+
 /// Makes batches.
 #[derive(Debug, Clone, Copy)]
 pub struct Loader;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::or_default;
+use super::{DeviceConfig, or_default};
 use crate::manifest::Task;
 
 /// How the weights are fitted.
@@ -17,6 +17,9 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Seed of everything random in the run.
     pub seed: u64,
+    /// What computes the steps.
+    #[serde(default, deserialize_with = "or_default")]
+    pub device: DeviceConfig,
     /// The update rule.
     pub optimizer: OptimizerConfig,
     /// The learning rate over time.

@@ -1,16 +1,49 @@
 //! One layer forward, in Burn's operations.
 
 use burn::tensor::module::{
-    adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d,
+    adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, layer_norm, linear,
+    max_pool2d,
 };
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, activation};
 use ferrotype_core::graph::{Op, Size};
 
-use super::tensors::{Leaf, Value};
+use super::tensors::{Leaf, Value, from_values};
+use crate::executor::StepOptions;
+use crate::executor::shared::{draw_depths, draw_dropout, dropout_factor};
 
-/// Batch statistics of a normalisation layer, `[channels]` each; the variance is biased.
-pub(super) struct BatchStatistics {
+/// The operations that [`forward`] knows, by their names.
+pub(super) const KNOWN: [&str; 26] = [
+    "conv2d",
+    "batch_norm2d",
+    "layer_norm",
+    "relu",
+    "relu6",
+    "silu",
+    "hard_swish",
+    "sigmoid",
+    "hard_sigmoid",
+    "gelu",
+    "max_pool2d",
+    "avg_pool2d",
+    "global_avg_pool",
+    "adaptive_avg_pool2d",
+    "flatten",
+    "linear",
+    "dropout",
+    "stochastic_depth",
+    "add",
+    "multiply",
+    "concat",
+    "layer_scale",
+    "class_token",
+    "position_embedding",
+    "attention",
+    "select_token",
+];
+
+/// What a normalisation layer measured, `[channels]` each; the variance is biased.
+pub(super) struct Statistics {
     pub(super) mean: Tensor<1>,
     pub(super) variance: Tensor<1>,
 }
@@ -19,7 +52,7 @@ pub(super) struct BatchStatistics {
 pub(super) struct Forward {
     pub(super) value: Value,
     /// From a normalisation layer while training.
-    pub(super) statistics: Option<BatchStatistics>,
+    pub(super) statistics: Option<Statistics>,
 }
 
 impl From<Value> for Forward {
@@ -31,16 +64,39 @@ impl From<Value> for Forward {
     }
 }
 
-/// Makes the mask of a dropout layer from its probability and its number of elements.
-pub(super) type DropoutMask<'a> = &'a dyn Fn(f64, usize) -> Vec<f32>;
+/// What a layer draws at random while training: the same as in every executor.
+#[derive(Clone, Copy)]
+pub(super) struct Draws<'a> {
+    pub(super) options: &'a StepOptions<'a>,
+    /// The layer's number in the graph.
+    pub(super) layer: usize,
+}
+
+impl Draws<'_> {
+    /// Zero where dropout drops, else what keeps the mean. In the order of the CPU executor's
+    /// numbers: the channels of a pixel side by side.
+    fn dropout(self, probability: f64, count: usize) -> Vec<f32> {
+        let mut bits = vec![0; count.div_ceil(8)];
+        draw_dropout(self.options, self.layer, probability, &mut bits);
+        let factor = dropout_factor(probability);
+        (0..count)
+            .map(|index| f32::from(bits[index / 8] >> (index % 8) & 1) * factor)
+            .collect()
+    }
+
+    /// A factor for each image.
+    fn depths(self, probability: f64, batch: usize) -> Vec<f32> {
+        draw_depths(self.options, self.layer, probability, batch)
+    }
+}
 
 /// Computes `op` on `inputs`. `tensors` are the layer's own, in the order of
-/// [`ferrotype_core::graph::Graph::tensors`]; `dropout_mask` is absent outside training.
+/// [`ferrotype_core::graph::Graph::tensors`]; `draws` are absent outside training.
 pub(super) fn forward(
     op: &Op,
     mut inputs: Vec<Value>,
     tensors: &[Leaf],
-    dropout_mask: Option<DropoutMask<'_>>,
+    draws: Option<Draws<'_>>,
 ) -> Option<Forward> {
     if op.joins() {
         return join(op, inputs).map(Forward::from);
@@ -63,20 +119,27 @@ pub(super) fn forward(
             Value::Map(conv2d(input.into_map(), kernel.clone(), bias, options))
         }
         Op::BatchNorm2d { epsilon, .. } => {
-            return normalize(input.into_map(), tensors, *epsilon, dropout_mask.is_some());
+            return normalize(input.into_map(), tensors, *epsilon, draws.is_some());
         }
         Op::Linear { .. } => {
             let Leaf::Matrix(matrix) = tensors.first()? else {
                 return None;
             };
             let bias = tensors.get(1).map(Leaf::vector);
+            let matrix = matrix.clone().transpose();
             if input.pixel_count() > 1 {
-                return None;
+                let pixels = pixels_last(input.into_map());
+                Value::Map(pixels_second(linear(pixels, matrix, bias)))
+            } else {
+                Value::Row(linear(input.into_row(), matrix, bias))
             }
-            Value::Row(linear(input.into_row(), matrix.clone().transpose(), bias))
         }
-        Op::Dropout { probability } => match dropout_mask {
-            Some(mask) if *probability > 0.0 => drop_out(input, |count| mask(*probability, count)),
+        Op::Dropout { probability } => match draws {
+            Some(draws) if *probability > 0.0 => drop_out(input, *probability, draws),
+            _ => input,
+        },
+        Op::StochasticDepth { probability } => match draws {
+            Some(draws) if *probability > 0.0 => scale_images(input, *probability, draws),
             _ => input,
         },
         Op::Relu {} => elementwise(input, activation::relu, activation::relu),
@@ -114,10 +177,50 @@ pub(super) fn forward(
         Op::LayerScale { .. } => {
             let factors = tensors.first()?.vector();
             let channels = factors.dims()[0];
-            Value::Map(input.into_map() * factors.reshape([1, channels, 1, 1]))
+            match input {
+                Value::Row(row) => Value::Row(row * factors.reshape([1, channels])),
+                Value::Map(map) => Value::Map(map * factors.reshape([1, channels, 1, 1])),
+            }
         }
         Op::GlobalAvgPool {} => Value::Map(input.into_map().mean_dim(2).mean_dim(3)),
         Op::Flatten {} => Value::Row(input.into_row()),
+        Op::LayerNorm { epsilon } => {
+            let [weight, bias] = tensors else {
+                return None;
+            };
+            let (weight, bias) = (weight.vector(), Some(bias.vector()));
+            match input {
+                Value::Row(row) => Value::Row(layer_norm(row, weight, bias, *epsilon)),
+                Value::Map(map) => {
+                    let pixels = layer_norm(pixels_last(map), weight, bias, *epsilon);
+                    Value::Map(pixels_second(pixels))
+                }
+            }
+        }
+        Op::ClassToken {} => {
+            let tokens = input.into_map();
+            let [batch, channels, height, width] = tokens.dims();
+            let tokens = tokens.reshape([batch, channels, height * width, 1]);
+            let token = tensors.first()?.vector().reshape([1, channels, 1, 1]);
+            let token = token.expand([batch, channels, 1, 1]);
+            Value::Map(Tensor::cat(vec![token, tokens], 2))
+        }
+        Op::PositionEmbedding {} => {
+            let Leaf::Tokens(positions) = tensors.first()? else {
+                return None;
+            };
+            let tokens = input.into_map();
+            let [_, channels, count, _] = tokens.dims();
+            let positions = positions.clone().swap_dims(1, 2);
+            Value::Map(tokens + positions.reshape([1, channels, count, 1]))
+        }
+        Op::Attention { heads } => Value::Map(attend(input.into_map(), *heads)),
+        Op::SelectToken { index } => {
+            let tokens = input.into_map();
+            let [batch, channels, ..] = tokens.dims();
+            let token = tokens.slice([0..batch, 0..channels, *index..*index + 1, 0..1]);
+            Value::Row(token.reshape([batch, channels]))
+        }
         _ => return None,
     };
     Some(value.into())
@@ -181,23 +284,72 @@ fn normalize(map: Tensor<4>, tensors: &[Leaf], epsilon: f64, training: bool) -> 
     let result = batch_norm_train(map, weight, bias, epsilon);
     Some(Forward {
         value: Value::Map(result.output),
-        statistics: Some(BatchStatistics {
+        statistics: Some(Statistics {
             mean: result.mean,
             variance: result.variance,
         }),
     })
 }
 
-fn drop_out(value: Value, mask: impl Fn(usize) -> Vec<f32>) -> Value {
-    fn masked<const D: usize>(tensor: Tensor<D>, mask: impl Fn(usize) -> Vec<f32>) -> Tensor<D> {
-        let shape = tensor.dims();
-        let values = mask(shape.iter().product());
-        let mask = super::tensors::from_values(values, shape, &tensor.device());
-        tensor * mask
-    }
+/// `[batch, height, width, channels]` of `[batch, channels, height, width]`.
+fn pixels_last(map: Tensor<4>) -> Tensor<4> {
+    map.permute([0, 2, 3, 1])
+}
+
+/// The way back from [`pixels_last`].
+fn pixels_second(pixels: Tensor<4>) -> Tensor<4> {
+    pixels.permute([0, 3, 1, 2])
+}
+
+/// Attention of each token to all, from `[batch, 3 · channels, tokens, 1]`.
+fn attend(map: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [batch, all, tokens, _] = map.dims();
+    let (channels, width) = (all / 3, all / 3 / heads);
+    let parts = map
+        .reshape([batch, 3 * heads, width, tokens])
+        .swap_dims(2, 3);
+    let part = |which: usize| {
+        let own = which * heads..(which + 1) * heads;
+        parts.clone().slice([0..batch, own, 0..tokens, 0..width])
+    };
+    let scale = 1.0 / (width as f64).sqrt();
+    let products = part(0).matmul(part(1).swap_dims(2, 3)) * scale;
+    let answer = activation::softmax(products, 3).matmul(part(2));
+    answer.swap_dims(2, 3).reshape([batch, channels, tokens, 1])
+}
+
+fn drop_out(value: Value, probability: f64, draws: Draws<'_>) -> Value {
     match value {
-        Value::Map(map) => Value::Map(masked(map, mask)),
-        Value::Row(row) => Value::Row(masked(row, mask)),
+        Value::Map(map) => {
+            let [batch, channels, height, width] = map.dims();
+            let shape = [batch, height, width, channels];
+            let mask = draws.dropout(probability, shape.iter().product());
+            let mask = from_values(mask, shape, &map.device());
+            Value::Map(map * pixels_second(mask))
+        }
+        Value::Row(row) => {
+            let shape = row.dims();
+            let mask = draws.dropout(probability, shape.iter().product());
+            let mask = from_values(mask, shape, &row.device());
+            Value::Row(row * mask)
+        }
+    }
+}
+
+fn scale_images(value: Value, probability: f64, draws: Draws<'_>) -> Value {
+    match value {
+        Value::Map(map) => {
+            let batch = map.dims()[0];
+            let factors = draws.depths(probability, batch);
+            let factors = from_values(factors, [batch, 1, 1, 1], &map.device());
+            Value::Map(map * factors)
+        }
+        Value::Row(row) => {
+            let batch = row.dims()[0];
+            let factors = draws.depths(probability, batch);
+            let factors = from_values(factors, [batch, 1], &row.device());
+            Value::Row(row * factors)
+        }
     }
 }
 
@@ -209,5 +361,17 @@ fn elementwise(
     match value {
         Value::Map(map) => Value::Map(on_map(map)),
         Value::Row(row) => Value::Row(on_row(row)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_known() {
+        for name in Op::NAMES {
+            assert!(KNOWN.contains(&name), "{name}");
+        }
     }
 }

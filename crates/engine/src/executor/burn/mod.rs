@@ -1,31 +1,43 @@
-//! The graph on Burn's `flex` backend: Burn records the operations and runs them backwards; the
-//! loss, the update and the running statistics are ours, on plain numbers. It is the oracle of the
-//! CPU executor, and the way to the devices that Burn knows.
+//! The graph on Burn: Burn records the operations and runs them backwards; the loss, the update and
+//! the running statistics are ours, on plain numbers. It is the oracle of the CPU executor (on
+//! Burn's `flex` backend), and the way to the devices that Burn knows.
 
 mod layers;
+mod opened;
 mod tensors;
 
 use burn::tensor::{Device, Tensor};
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::{Graph, Op};
 
-use self::layers::{DropoutMask, forward};
-use self::tensors::{Leaf, Value, from_values, into_values};
+use self::layers::{Draws, KNOWN, forward};
+pub(super) use self::opened::Opened;
+use self::tensors::{DEVICE_HINT, Leaf, Reading, Value, from_values, into_values};
+use super::device::device_error;
 use super::plan::{Extent, Plan, Slot};
-use super::shared::{draw_dropout, dropout_factor};
 use super::{Executor, Fit, StepOptions, StepOutput, Targets};
 use crate::error::{EngineError, EngineErrorKind};
 use crate::fitting::{Fitting, Measured, check_finite};
 use crate::loss::batch_loss;
 use crate::state::State;
 
-/// Executes a graph on the CPU with Burn's `flex` backend.
+/// Executes a graph with Burn, on the processor or a GPU.
 pub struct BurnExecutor {
     plan: Plan,
     fitting: Fitting,
     /// Records what is computed, for the backward pass.
     training_device: Device,
     evaluation_device: Device,
+}
+
+/// Batch statistics of a normalisation layer, on the device.
+struct BatchStatistics {
+    layer: usize,
+    mean: Tensor<1>,
+    /// Biased.
+    variance: Tensor<1>,
+    /// How many numbers of each channel they are over.
+    count: usize,
 }
 
 /// Batch statistics of a normalisation layer, as plain numbers.
@@ -42,18 +54,38 @@ struct MeasuredStatistics {
 struct TrainingPass {
     logits: Tensor<2>,
     leaves: Vec<Leaf>,
-    statistics: Vec<MeasuredStatistics>,
+    statistics: Vec<BatchStatistics>,
 }
 
 impl BurnExecutor {
-    /// An executor of `graph` with initial weights drawn from `seed`.
+    /// An executor of `graph` on the processor, with initial weights drawn from `seed`.
     ///
     /// # Errors
     /// The graph does not pass its checks, or has nothing to fit.
     pub fn new(graph: &Graph, optimizer: &OptimizerConfig, seed: u64) -> Result<Self, EngineError> {
+        Self::on(&Opened::flex()?, graph, optimizer, seed)
+    }
+
+    /// As [`BurnExecutor::new`], on a device.
+    ///
+    /// # Errors
+    /// Also when the graph has a layer that is not known here.
+    pub(super) fn on(
+        opened: &Opened,
+        graph: &Graph,
+        optimizer: &OptimizerConfig,
+        seed: u64,
+    ) -> Result<Self, EngineError> {
         let fitting = Fitting::new(graph, optimizer, seed)?;
         let plan = Plan::new(graph, fitting.specs())?;
-        let evaluation_device = Device::flex();
+        if let Some(layer) = plan
+            .layers
+            .iter()
+            .find(|layer| !KNOWN.contains(&layer.op.name()))
+        {
+            return Err(unsupported(&layer.name, &layer.op));
+        }
+        let evaluation_device = opened.device().clone();
         Ok(Self {
             plan,
             fitting,
@@ -115,7 +147,7 @@ impl BurnExecutor {
         batch: usize,
         leaves: &[Leaf],
         training: Option<&StepOptions<'_>>,
-        statistics: &mut Vec<MeasuredStatistics>,
+        statistics: &mut Vec<BatchStatistics>,
     ) -> Result<Tensor<2>, EngineError> {
         let device = match training {
             Some(_) => &self.training_device,
@@ -142,21 +174,21 @@ impl BurnExecutor {
             for read in &layer.last_reader_of {
                 outputs[*read] = None;
             }
-            let mask = training.map(|options| {
-                move |probability, count| dropout_mask(options, index, probability, count)
+            let draws = training.map(|options| Draws {
+                options,
+                layer: index,
             });
-            let mask = mask.as_ref().map(|mask| mask as DropoutMask<'_>);
             // A frozen normalisation works as in evaluation.
-            let mask =
-                mask.filter(|_| layer.is_fitted || !matches!(layer.op, Op::BatchNorm2d { .. }));
-            let result = forward(&layer.op, inputs, &leaves[layer.tensors.clone()], mask)
-                .ok_or_else(|| unsupported(&layer.op))?;
-            if let (Some(batch_statistics), Value::Map(map)) = (result.statistics, &result.value) {
+            let draws =
+                draws.filter(|_| layer.is_fitted || !matches!(layer.op, Op::BatchNorm2d { .. }));
+            let result = forward(&layer.op, inputs, &leaves[layer.tensors.clone()], draws)
+                .ok_or_else(|| unsupported(&layer.name, &layer.op))?;
+            if let (Some(measured), Value::Map(map)) = (result.statistics, &result.value) {
                 let [batch, _, height, width] = map.dims();
-                statistics.push(MeasuredStatistics {
+                statistics.push(BatchStatistics {
                     layer: index,
-                    mean: into_values(batch_statistics.mean),
-                    variance: into_values(batch_statistics.variance),
+                    mean: measured.mean.inner(),
+                    variance: measured.variance.inner(),
                     count: batch * height * width,
                 });
             }
@@ -171,17 +203,25 @@ impl BurnExecutor {
         }
     }
 
-    /// The gradient by each of the graph's tensors; empty for running statistics.
-    fn backward(&self, pass: &TrainingPass, logits_gradient: Vec<f32>) -> Vec<Vec<f32>> {
-        let shape = pass.logits.dims();
-        let weights = from_values(logits_gradient, shape, &self.training_device);
+    /// The gradient by each of the graph's tensors; empty for running statistics and for what the
+    /// loss does not depend on.
+    fn backward(
+        &self,
+        logits: Tensor<2>,
+        leaves: &[Leaf],
+        logits_gradient: Vec<f32>,
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let weights = from_values(logits_gradient, logits.dims(), &self.training_device);
         // Its gradient by the logits is `weights`: the backward pass starts from our own loss.
-        let surrogate = (pass.logits.clone() * weights).sum();
-        let mut gradients = surrogate.backward();
-        pass.leaves
+        let mut gradients = (logits * weights).sum().backward();
+        let mut reading = Reading::default();
+        let is_read: Vec<bool> = leaves
             .iter()
-            .map(|leaf| leaf.take_gradient(&mut gradients).unwrap_or_default())
-            .collect()
+            .map(|leaf| leaf.take_gradient(&mut gradients, &mut reading))
+            .collect();
+        let mut read = reading.execute()?.into_iter();
+        let values = |is_read| if is_read { read.next() } else { None }.unwrap_or_default();
+        Ok(is_read.into_iter().map(values).collect())
     }
 
     fn move_statistics(&mut self, all: &[MeasuredStatistics], options: &StepOptions<'_>) {
@@ -215,12 +255,12 @@ impl BurnExecutor {
         self.plan.check_batch(images, batch)?;
         targets.check(classes)?;
         let pass = self.training_pass(images, batch, options)?;
-        let logits = into_values(pass.logits.clone().inner());
+        let (logits, statistics) = read(&pass.logits, pass.statistics)?;
         let result = batch_loss(&logits, targets, classes, &options.loss, options.share);
         check_finite("loss", result.loss)?;
-        let mut gradients = self.backward(&pass, result.gradient);
+        let mut gradients = self.backward(pass.logits, &pass.leaves, result.gradient)?;
         let gradient_norm = self.fitting.apply(&mut gradients, options)?;
-        self.move_statistics(&pass.statistics, options);
+        self.move_statistics(&statistics, options);
         Ok(StepOutput {
             loss: result.loss,
             correct: result.correct,
@@ -236,7 +276,7 @@ impl Executor for BurnExecutor {
         targets: &Targets<'_>,
         options: &StepOptions<'_>,
     ) -> Result<StepOutput, EngineError> {
-        let output = self.step(images, targets, options);
+        let output = guarded(|| self.step(images, targets, options));
         if output.is_err() {
             self.fitting.forget_accumulated();
         }
@@ -245,9 +285,10 @@ impl Executor for BurnExecutor {
 
     fn evaluate(&mut self, images: &[f32], batch: usize) -> Result<Vec<f32>, EngineError> {
         self.plan.check_batch(images, batch)?;
-        let leaves = self.evaluation_leaves();
-        let logits = self.run(images, batch, &leaves, None, &mut Vec::new())?;
-        Ok(into_values(logits))
+        guarded(|| {
+            let leaves = self.evaluation_leaves();
+            into_values(self.run(images, batch, &leaves, None, &mut Vec::new())?)
+        })
     }
 
     fn set_fits(&mut self, fits: &[Option<Fit>]) -> Result<(), EngineError> {
@@ -265,24 +306,43 @@ impl Executor for BurnExecutor {
     }
 }
 
-/// Zero where dropout drops, else what keeps the mean.
-fn dropout_mask(
-    options: &StepOptions<'_>,
-    layer: usize,
-    probability: f64,
-    count: usize,
-) -> Vec<f32> {
-    let mut bits = vec![0; count.div_ceil(8)];
-    draw_dropout(options, layer, probability, &mut bits);
-    let factor = dropout_factor(probability);
-    (0..count)
-        .map(|index| f32::from(bits[index / 8] >> (index % 8) & 1) * factor)
-        .collect()
+/// Logits and statistics as plain numbers, read at once.
+fn read(
+    logits: &Tensor<2>,
+    statistics: Vec<BatchStatistics>,
+) -> Result<(Vec<f32>, Vec<MeasuredStatistics>), EngineError> {
+    let mut reading = Reading::default();
+    reading.add(logits.clone().inner());
+    for statistics in &statistics {
+        reading.add(statistics.mean.clone());
+        reading.add(statistics.variance.clone());
+    }
+    let mut values = reading.execute()?.into_iter();
+    let mut next = || values.next().unwrap_or_default();
+    let logits = next();
+    let measured = statistics.iter().map(|statistics| MeasuredStatistics {
+        layer: statistics.layer,
+        mean: next(),
+        variance: next(),
+        count: statistics.count,
+    });
+    Ok((logits, measured.collect()))
 }
 
-fn unsupported(op: &Op) -> EngineError {
+/// Turns a panic of the device's, as when its memory is full, into an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    opened::caught(work).unwrap_or_else(|problem| {
+        Err(device_error(format!("the device failed: {problem}")).with_hint(DEVICE_HINT))
+    })
+}
+
+fn unsupported(layer: &str, op: &Op) -> EngineError {
     EngineError::new(
         EngineErrorKind::Graph,
-        format!("operation `{}` cannot be executed", op.name()),
+        format!(
+            "layer `{layer}`: Burn cannot execute the operation `{}`",
+            op.name()
+        ),
     )
+    .with_hint("`train.device=cpu` can")
 }

@@ -1,6 +1,12 @@
 //! Between plain numbers and Burn's tensors.
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, ExecutionError, Gradients, Tensor, TensorData, Transaction};
+
+use crate::error::EngineError;
+use crate::executor::device::device_error;
+
+/// What to try when a device fails in the middle of its work.
+pub(super) const DEVICE_HINT: &str = "if its memory is full, a smaller `train.batch_size` helps; `train --resume` goes on from the last checkpoint";
 
 /// What flows between layers.
 #[derive(Debug, Clone)]
@@ -48,6 +54,8 @@ pub(super) enum Leaf {
     Vector(Tensor<1>),
     /// A linear layer's weight, `[out, in]`.
     Matrix(Tensor<2>),
+    /// A class token or the position embeddings, `[1, tokens, channels]`.
+    Tokens(Tensor<3>),
     /// A convolution's weight, `[out, in / groups, height, width]`.
     Kernel(Tensor<4>),
 }
@@ -57,6 +65,9 @@ impl Leaf {
     pub(super) fn new(shape: &[usize], values: &[f32], tracked: bool, device: &Device) -> Self {
         match *shape {
             [out, inner] => Self::Matrix(leaf(values, [out, inner], tracked, device)),
+            [one, tokens, channels] => {
+                Self::Tokens(leaf(values, [one, tokens, channels], tracked, device))
+            }
             [out, inner, height, width] => {
                 Self::Kernel(leaf(values, [out, inner, height, width], tracked, device))
             }
@@ -69,16 +80,21 @@ impl Leaf {
         match self {
             Self::Vector(vector) => vector.clone(),
             Self::Matrix(matrix) => matrix.clone().flatten(0, 1),
+            Self::Tokens(tokens) => tokens.clone().flatten(0, 2),
             Self::Kernel(kernel) => kernel.clone().flatten(0, 3),
         }
     }
 
-    /// Takes the gradient out; none when the loss does not depend on it.
-    pub(super) fn take_gradient(&self, gradients: &mut Gradients) -> Option<Vec<f32>> {
+    /// Takes the gradient out, to be read; answers whether the loss depends on the leaf at all.
+    pub(super) fn take_gradient(&self, gradients: &mut Gradients, reading: &mut Reading) -> bool {
+        fn add<const D: usize>(gradient: Option<Tensor<D>>, reading: &mut Reading) -> bool {
+            gradient.map(|gradient| reading.add(gradient)).is_some()
+        }
         match self {
-            Self::Vector(vector) => vector.grad_remove(gradients).map(into_values),
-            Self::Matrix(matrix) => matrix.grad_remove(gradients).map(into_values),
-            Self::Kernel(kernel) => kernel.grad_remove(gradients).map(into_values),
+            Self::Vector(vector) => add(vector.grad_remove(gradients), reading),
+            Self::Matrix(matrix) => add(matrix.grad_remove(gradients), reading),
+            Self::Tokens(tokens) => add(tokens.grad_remove(gradients), reading),
+            Self::Kernel(kernel) => add(kernel.grad_remove(gradients), reading),
         }
     }
 }
@@ -107,10 +123,41 @@ pub(super) fn from_values<const D: usize>(
 }
 
 /// The values of a tensor in row-major order.
-pub(super) fn into_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data();
-    // The device computes in f32, so nothing is converted here.
-    data.as_slice::<f32>()
-        .map(<[f32]>::to_vec)
-        .unwrap_or_default()
+///
+/// # Errors
+/// What the device was to compute failed.
+pub(super) fn into_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, EngineError> {
+    values_of(tensor.try_into_data().map_err(failed)?)
+}
+
+/// Reads several tensors at once, so that the device is waited for once.
+#[derive(Default)]
+pub(super) struct Reading {
+    transaction: Transaction,
+}
+
+impl Reading {
+    /// Adds a tensor.
+    pub(super) fn add<const D: usize>(&mut self, tensor: Tensor<D>) {
+        let transaction = std::mem::take(&mut self.transaction);
+        self.transaction = transaction.register(tensor);
+    }
+
+    /// The values of all tensors in the order they were added.
+    ///
+    /// # Errors
+    /// What the device was to compute failed.
+    pub(super) fn execute(self) -> Result<Vec<Vec<f32>>, EngineError> {
+        let all = self.transaction.try_execute().map_err(failed)?;
+        all.into_iter().map(values_of).collect()
+    }
+}
+
+fn values_of(data: TensorData) -> Result<Vec<f32>, EngineError> {
+    data.into_vec::<f32>()
+        .map_err(|error| device_error(format!("the device computes in another type: {error:?}")))
+}
+
+fn failed(error: ExecutionError) -> EngineError {
+    device_error(format!("the device failed: {error}")).with_hint(DEVICE_HINT)
 }
