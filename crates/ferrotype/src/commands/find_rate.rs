@@ -25,8 +25,9 @@ Examples:
   ferrotype find-rate data.dataset=land model=resnet18 train/optimizer=sgd
   ferrotype find-rate data.dataset=land --from 1e-5 --to 1 --steps 200 --output land
 
-It trains a copy for some steps while the learning rate grows (Smith 2017, arXiv:1506.01186), writes the
-curve of the loss as JSON and SVG, and suggests where the loss falls most steeply. It makes no run.";
+It trains a copy for some steps while the learning rate grows (Smith 2017, arXiv:1506.01186),
+writes the curve of the loss as JSON and SVG, and suggests where the loss falls most steeply.
+It makes no run.";
 
 /// The arguments of `ferrotype find-rate`.
 #[derive(Debug, Args)]
@@ -35,10 +36,10 @@ pub(crate) struct Arguments {
     /// Settings, as for `train`
     overrides: Vec<String>,
     /// The lowest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 1e-7)]
+    #[arg(long, value_name = "RATE", default_value = "1e-7")]
     from: f64,
     /// The highest learning rate; the test ends before when the loss explodes
-    #[arg(long, value_name = "RATE", default_value_t = 10.0)]
+    #[arg(long, value_name = "RATE", default_value = "10")]
     to: f64,
     /// Steps from the one to the other
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=10_000))]

@@ -16,7 +16,7 @@ Examples:
   ferrotype train --profile data.dataset=land   makes a profile while it trains
   ferrotype profile RUN                         where the time went, by phase and by layer
   ferrotype profile RUN --top 10                the ten layers that took most of it
-  ferrotype profile RUN --trace trace.json      every pass of every layer, for https://ui.perfetto.dev";
+  ferrotype profile RUN --trace trace.json      every pass, for ui.perfetto.dev";
 
 /// The arguments of `ferrotype profile`.
 #[derive(Debug, Args)]

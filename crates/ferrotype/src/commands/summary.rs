@@ -17,9 +17,9 @@ const DEFAULT_CLASSES: usize = 1000;
 
 const EXAMPLES: &str = "\
 Examples:
-  ferrotype summary model=vgg16 data.image_size=224   a network as it is published, for 1,000 classes
-  ferrotype summary model=resnet18 data.dataset=land  for the classes of a dataset
-  ferrotype summary model=resnet18 train.batch_size=8 what a smaller batch takes
+  ferrotype summary model=vgg16 data.image_size=224    a network as it is published
+  ferrotype summary model=resnet18 data.dataset=land   for the classes of a dataset
+  ferrotype summary model=resnet18 train.batch_size=8  what a smaller batch takes
 
 Operations are of one image; a multiply-add counts as two.";
 
@@ -77,6 +77,8 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     printer.table(&layer_table(&described.network.layers));
     printer.result("");
     printer.table(&total_table(&described));
+    printer.result("");
+    printer.table(&memory_table(&described));
     Ok(())
 }
 
@@ -139,30 +141,37 @@ fn total_table(described: &Described) -> Table {
         .row([
             format!("FLOPs, a step of {}", text::plural(images, "image")),
             text::large(network.training_flops.saturating_mul(images)),
-        ])
-        .row([
-            format!("memory, training on {}", text::count(images)),
-            in_parts(described.memory.training_total, &described.memory.training),
-        ])
-        .row([
-            format!("memory, answering {}", text::count(images)),
-            in_parts(
-                described.memory.inference_total,
-                &described.memory.inference,
-            ),
         ]);
     table
 }
 
-/// `2.3 GB: weights 553.4 MB, …`
-fn in_parts(total: u64, demand: &MemoryDemand) -> String {
-    let parts: Vec<String> = demand
-        .parts()
-        .into_iter()
-        .filter(|(_, bytes)| *bytes > 0)
-        .map(|(what, bytes)| format!("{what} {}", text::bytes(bytes)))
-        .collect();
-    format!("{}: {}", text::bytes(total), parts.join(", "))
+/// What takes memory, for a batch.
+fn memory_table(described: &Described) -> Table {
+    let memory = &described.memory;
+    let mut table = Table::with_header(vec![
+        format!(
+            "memory for {}",
+            text::plural(described.batch_size as u64, "image")
+        ),
+        ">training".to_string(),
+        ">inference".to_string(),
+    ]);
+    let bytes = |bytes: u64| match bytes {
+        0 => "–".to_string(),
+        bytes => text::bytes(bytes),
+    };
+    let parts = memory.training.parts().into_iter();
+    for ((what, training), (_, inference)) in parts.zip(memory.inference.parts()) {
+        if training > 0 || inference > 0 {
+            table.row([what.to_string(), bytes(training), bytes(inference)]);
+        }
+    }
+    table.row([
+        "together".to_string(),
+        bytes(memory.training_total),
+        bytes(memory.inference_total),
+    ]);
+    table
 }
 
 /// `64×112×112`

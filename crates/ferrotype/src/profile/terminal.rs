@@ -98,8 +98,32 @@ mod tests {
             headline(&summary),
             "first: tiny at 16 pixels, batch 8, 2 threads; steps 11 to 12, 10.0 ms each (median), 800 images/s"
         );
-        insta::assert_snapshot!(phase_table(&summary).render(false), @"");
-        insta::assert_snapshot!(layer_table(&summary, None).render(false), @"");
-        insta::assert_snapshot!(layer_table(&summary, Some(1)).render(false), @"");
+        insta::assert_snapshot!(phase_table(&summary).render(false), @r#"
+        phase                calls   ms a call    share   GFLOP/s   GB/s
+        ──────────────────────────────────────────────────────────────────
+        waiting for images       2        1.00   10.0 %         –    0.0
+        forward                  2        3.10   31.0 %         1    0.0
+        loss                     2        0.10    1.0 %         –    0.0
+        backward                 2        4.00   40.0 %         1    0.0
+        update                   2        1.00   10.0 %         –    0.0
+        other                    2        0.80    8.0 %         –      –
+        validation               1        6.00        –         –      –
+        checkpoint               1        1.00        –         –      –
+        "#);
+        let layers = |top| {
+            let text = layer_table(&summary, top).render(false);
+            let rows = text.lines().skip(2);
+            let words = rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+            words.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            layers(None),
+            [
+                "image 2 0.100 – – 2.0 % – 0.0",
+                "conv1 5 2.000 2.000 2.000 40.0 % 1 0.0",
+                "fc 4 1.000 2.000 – 30.0 % 1 0.0",
+            ]
+        );
+        assert_eq!(layers(Some(1)), ["conv1 5 2.000 2.000 2.000 40.0 % 1 0.0"]);
     }
 }

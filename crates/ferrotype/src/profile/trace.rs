@@ -146,6 +146,15 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        "M" null "process_name" 0 null
+        "M" null "thread_name" 0 null
+        "X" "step" "step 11" 0.0 10000.0
+        "C" null "images/s" 0.0 null
+        "X" "waiting for images" "wait for images" 100.0 1000.0
+        "X" "pass" "forward" 1200.0 3100.0
+        "X" "forward" "image" 1200.0 100.0
+        "X" "forward" "conv1" 1300.0 2000.0
+        "#);
     }
 }

@@ -65,6 +65,22 @@ mod tests {
 
     #[test]
     fn a_curve_is_drawn_with_its_suggestion() {
-        insta::assert_snapshot!(curve(&falling()), @"");
+        insta::assert_snapshot!(curve(&falling()), @r#"
+           loss
+          4.299 ┤                                 ┊                      ••••
+                │                                 ┊
+                │                                 ┊
+                │                                 ┊                     •
+                │                                 ┊
+                │                                 ┊                    •
+                │••••••••••••••••••••••••••••••   ┊
+                │                             ••• ┊
+                │                                ••                    •
+                │                                 ┊••
+                │                                 ┊  ••••
+          0.301 ┤                                 ┊      ••••••••••••••
+                └────────────────────────────────────────────────────────────
+                 1e-7                    learning rate                    2e0
+        "#);
     }
 }
