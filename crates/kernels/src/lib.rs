@@ -19,6 +19,7 @@ pub mod layout;
 pub mod linear;
 mod math;
 pub mod normalization;
+pub mod pixels;
 pub mod pooling;
 pub mod product;
 mod scratch;

@@ -4,6 +4,9 @@
 
 use std::sync::LazyLock;
 
+use ferrotype_kernels::{pixels, vectorized};
+
+use super::color::blocks::{byte, whole};
 use crate::RgbImage;
 
 /// T.81, table K.1.
@@ -49,20 +52,11 @@ pub(super) fn compress(image: &mut RgbImage, quality: u32) {
     red.quantize(&table);
     let (width, height) = (image.width as usize, image.height as usize);
     let [blue, red] = [blue, red].map(|plane| plane.doubled(width, height));
+    let mut colors = [(); 3].map(|()| vec![0; width]);
     for (y, row) in image.pixels.chunks_exact_mut(width * 3).enumerate() {
-        let lumas = &luma.values[y * luma.width..][..width];
-        let blues = &blue.values[y * blue.width..][..width];
-        let reds = &red.values[y * red.width..][..width];
-        let pixels = row.as_chunks_mut::<3>().0.iter_mut();
-        for (((pixel, &luma), &blue), &red) in pixels.zip(lumas).zip(blues).zip(reds) {
-            let (blue, red) = (blue - 128.0, red - 128.0);
-            *pixel = [
-                luma + 1.402 * red,
-                luma - 0.344_136 * blue - 0.714_136 * red,
-                luma + 1.772 * blue,
-            ]
-            .map(|value| (value + 0.5) as u8);
-        }
+        let [luma, blue, red] = [&luma, &blue, &red].map(|plane| &plane.row(y)[..width]);
+        to_colors(luma, blue, red, &mut colors);
+        pixels::join(colors.each_ref().map(Vec::as_slice), row);
     }
 }
 
@@ -94,130 +88,171 @@ struct Plane {
 fn planes(image: &RgbImage) -> [Plane; 3] {
     let (width, height) = (image.width as usize, image.height as usize);
     let padded = [width, height].map(|side| side.next_multiple_of(16));
-    let mut planes = [(); 3].map(|()| Plane {
-        width: padded[0],
-        height: padded[1],
-        values: Vec::with_capacity(padded[0] * padded[1]),
-    });
-    for y in 0..padded[1] {
-        let start = y.min(height - 1) * width * 3;
-        let pixels = image.pixels[start..start + width * 3].as_chunks::<3>().0;
-        for x in 0..padded[0] {
-            let [r, g, b] = pixels[x.min(width - 1)].map(f32::from);
-            let values = [
-                0.299 * r + 0.587 * g + 0.114 * b,
-                -0.168_735_9 * r - 0.331_264_1 * g + 0.5 * b + 128.0,
-                0.5 * r - 0.418_687_6 * g - 0.081_312_4 * b + 128.0,
-            ];
-            for (plane, value) in planes.iter_mut().zip(values) {
-                plane.values.push((value + 0.5).floor().min(255.0));
-            }
+    let mut planes = [(); 3].map(|()| Plane::new(padded[0], padded[1]));
+    let mut colors = [(); 3].map(|()| vec![0; padded[0]]);
+    for (y, row) in image.pixels.chunks_exact(width * 3).enumerate() {
+        pixels::split(row, colors.each_mut().map(|color| &mut color[..width]));
+        for color in &mut colors {
+            let last = color[width - 1];
+            color[width..].fill(last);
+        }
+        let [luma, blue, red] = planes.each_mut().map(|plane| plane.row_mut(y));
+        from_colors(&colors, luma, blue, red);
+    }
+    for plane in &mut planes {
+        for y in height..padded[1] {
+            let last = (height - 1) * padded[0];
+            plane
+                .values
+                .copy_within(last..last + padded[0], y * padded[0]);
         }
     }
     planes
 }
 
 impl Plane {
-    /// Averages of two by two.
-    fn halved(&self) -> Self {
-        let (width, height) = (self.width / 2, self.height / 2);
-        let mut values = Vec::with_capacity(width * height);
-        for rows in self.values.chunks_exact(2 * self.width) {
-            let (upper, lower) = rows.split_at(self.width);
-            let pairs = upper
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .zip(lower.as_chunks::<2>().0);
-            for (index, (upper, lower)) in pairs.enumerate() {
-                // libjpeg rounds down and up in turns.
-                let rounding = if index.is_multiple_of(2) { 0.25 } else { 0.5 };
-                let mean = (upper[0] + upper[1] + lower[0] + lower[1]) * 0.25;
-                values.push((mean + rounding).floor());
-            }
-        }
-        // Whole blocks of 8, as the sides were multiples of 16.
+    fn new(width: usize, height: usize) -> Self {
+        let values = vec![0.0; width * height];
         Self {
             width,
             height,
             values,
         }
+    }
+
+    fn row(&self, y: usize) -> &[f32] {
+        &self.values[y * self.width..][..self.width]
+    }
+
+    fn row_mut(&mut self, y: usize) -> &mut [f32] {
+        &mut self.values[y * self.width..][..self.width]
+    }
+
+    /// Averages of two by two.
+    fn halved(&self) -> Self {
+        // Whole blocks of 8, as the sides were multiples of 16.
+        let mut half = Self::new(self.width / 2, self.height / 2);
+        for y in 0..half.height {
+            average(self.row(2 * y), self.row(2 * y + 1), half.row_mut(y));
+        }
+        half
     }
 
     /// Each block's coefficients rounded to multiples of the table's.
     fn quantize(&mut self, table: &Block) {
-        let [forward, back] = &*COSINES;
-        for top in (0..self.height).step_by(8) {
-            for left in (0..self.width).step_by(8) {
-                let mut block = [[0.0; 8]; 8];
-                for (row, line) in block.iter_mut().enumerate() {
-                    let start = (top + row) * self.width + left;
-                    for (entry, value) in line.iter_mut().zip(&self.values[start..start + 8]) {
-                        *entry = value - 128.0;
-                    }
-                }
-                let mut coefficients = product(&product(forward, &block), back);
-                for (line, steps) in coefficients.iter_mut().zip(table) {
-                    for (entry, step) in line.iter_mut().zip(steps) {
-                        *entry = nearest(*entry / step) * step;
-                    }
-                }
-                let block = product(&product(back, &coefficients), forward);
-                for (row, line) in block.iter().enumerate() {
-                    let start = (top + row) * self.width + left;
-                    for (value, entry) in self.values[start..start + 8].iter_mut().zip(line) {
-                        *value = (nearest(*entry) + 128.0).clamp(0.0, 255.0);
-                    }
-                }
-            }
+        for rows in self.values.chunks_exact_mut(8 * self.width) {
+            quantize(rows, self.width, table, &COSINES);
         }
     }
 
-    /// Twice as wide and high, cut to a size: nearer values count three times as much as farther
-    /// ones along each axis.
+    /// Twice as wide and high, cut to a height, and to a width that may be one more: nearer values
+    /// count three times as much as farther ones along each axis.
     fn doubled(&self, width: usize, height: usize) -> Self {
         // The neighbour is looked up within the image, not within the padding.
         let [columns, rows] = [width.div_ceil(2), height.div_ceil(2)];
-        let neighbour = |at: usize, count: usize| {
-            let near = at / 2;
-            let far = if at.is_multiple_of(2) {
+        let mut doubled = Self::new(2 * columns, height);
+        // With the outermost sums repeated on both sides.
+        let mut sums = vec![0.0; columns + 2];
+        for y in 0..height {
+            let near = y / 2;
+            let far = if y.is_multiple_of(2) {
                 near.saturating_sub(1)
             } else {
-                near + 1
+                (near + 1).min(rows - 1)
             };
-            (near, far.min(count - 1))
-        };
-        let mut values = Vec::with_capacity(width * height);
-        let mut sums = vec![0.0; columns];
-        for y in 0..height {
-            let (near, far) = neighbour(y, rows);
-            let near = &self.values[near * self.width..][..columns];
-            let far = &self.values[far * self.width..][..columns];
-            for ((sum, near), far) in sums.iter_mut().zip(near).zip(far) {
+            let [near, far] = [near, far].map(|row| &self.row(row)[..columns]);
+            for ((sum, near), far) in sums[1..].iter_mut().zip(near).zip(far) {
                 *sum = 3.0 * near + far;
             }
-            for x in 0..width {
-                let (near, far) = neighbour(x, columns);
-                let rounding = if x.is_multiple_of(2) { 8.0 } else { 7.0 };
-                values.push(((3.0 * sums[near] + sums[far] + rounding) * 0.0625).floor());
-            }
+            sums[0] = sums[1];
+            sums[columns + 1] = sums[columns];
+            double(&sums, doubled.row_mut(y));
         }
-        Self {
-            width,
-            height,
-            values,
+        doubled
+    }
+}
+
+vectorized! {
+    fn from_colors(colors: &[Vec<u8>; 3], luma: &mut [f32], blue: &mut [f32], red: &mut [f32]) {
+        let [reds, greens, blues] = colors;
+        let colors = reds.iter().zip(greens).zip(blues);
+        let targets = luma.iter_mut().zip(blue).zip(red);
+        for (((&r, &g), &b), ((luma, blue), red)) in colors.zip(targets) {
+            let [r, g, b] = [r, g, b].map(f32::from);
+            let nearest = |value: f32| whole(value + 0.5).min(255.0);
+            *luma = nearest(0.299 * r + 0.587 * g + 0.114 * b);
+            *blue = nearest(-0.168_735_9 * r - 0.331_264_1 * g + 0.5 * b + 128.0);
+            *red = nearest(0.5 * r - 0.418_687_6 * g - 0.081_312_4 * b + 128.0);
+        }
+    }
+
+    fn to_colors(luma: &[f32], blue: &[f32], red: &[f32], colors: &mut [Vec<u8>; 3]) {
+        let [reds, greens, blues] = colors;
+        let values = luma.iter().zip(blue).zip(red);
+        let targets = reds.iter_mut().zip(greens).zip(blues);
+        for (((&luma, &blue), &red), ((r, g), b)) in values.zip(targets) {
+            let (luma, blue, red) = (luma + 0.5, blue - 128.0, red - 128.0);
+            *r = byte(luma + 1.402 * red);
+            *g = byte(luma - 0.344_136 * blue - 0.714_136 * red);
+            *b = byte(luma + 1.772 * blue);
+        }
+    }
+
+    fn average(upper: &[f32], lower: &[f32], half: &mut [f32]) {
+        let (upper, lower) = (upper.as_chunks::<4>().0, lower.as_chunks::<4>().0);
+        for ((half, upper), lower) in half.as_chunks_mut::<2>().0.iter_mut().zip(upper).zip(lower) {
+            // libjpeg rounds down and up in turns.
+            let mean = |at: usize| (upper[at] + upper[at + 1] + lower[at] + lower[at + 1]) * 0.25;
+            *half = [whole(mean(0) + 0.25), whole(mean(2) + 0.5)];
+        }
+    }
+
+    fn double(sums: &[f32], doubled: &mut [f32]) {
+        let before = sums.iter();
+        let own = sums[1..].iter();
+        let after = sums[2..].iter();
+        let targets = doubled.as_chunks_mut::<2>().0.iter_mut();
+        for (((target, before), own), after) in targets.zip(before).zip(own).zip(after) {
+            let between = |other: f32, rounding: f32| whole((3.0 * own + other + rounding) * 0.0625);
+            *target = [between(*before, 8.0), between(*after, 7.0)];
+        }
+    }
+
+    /// Does a row of blocks.
+    fn quantize(rows: &mut [f32], width: usize, table: &Block, cosines: &[Block; 2]) {
+        let [forward, back] = cosines;
+        for left in (0..width).step_by(8) {
+            let mut block = [[0.0; 8]; 8];
+            for (line, row) in block.iter_mut().zip(rows.chunks_exact(width)) {
+                for (entry, value) in line.iter_mut().zip(&row[left..left + 8]) {
+                    *entry = value - 128.0;
+                }
+            }
+            let mut coefficients = product(&product(forward, &block), back);
+            for (line, steps) in coefficients.iter_mut().zip(table) {
+                for (entry, step) in line.iter_mut().zip(steps) {
+                    *entry = nearest(*entry / step) * step;
+                }
+            }
+            let block = product(&product(back, &coefficients), forward);
+            for (line, row) in block.iter().zip(rows.chunks_exact_mut(width)) {
+                for (value, entry) in row[left..left + 8].iter_mut().zip(line) {
+                    *value = (nearest(*entry) + 128.0).clamp(0.0, 255.0);
+                }
+            }
         }
     }
 }
 
 /// The nearest whole number, by adding one whose fraction has no bits left.
+#[inline(always)]
 fn nearest(value: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     (value + SHIFT) - SHIFT
 }
 
 /// A product of matrices, row by row so that a row is a vector.
-#[inline]
+#[inline(always)]
 fn product(left: &Block, right: &Block) -> Block {
     let mut product = [[0.0; 8]; 8];
     for (line, factors) in product.iter_mut().zip(left) {

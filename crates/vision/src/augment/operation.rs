@@ -174,18 +174,16 @@ fn tables(operation: &Operation, image: &RgbImage) -> Option<Tables> {
 fn apply(operation: &Operation, image: &mut RgbImage) {
     match operation {
         &Operation::ResizedCrop { part, size } => {
-            let [left, top, width, height] = part;
-            let mut cut = image.clone();
-            if part != [0, 0, image.width, image.height] {
-                // Cut out first: the kernel is not to see what lies around.
-                let geometry = crop(part);
-                if let Some(warp) = Warp::new(&geometry, [image.width, image.height]) {
-                    warp.apply(&mut cut);
-                }
-            }
-            debug_assert!(left + width <= image.width && top + height <= image.height);
-            let whole = Region::whole(&cut);
-            *image = resize_region(&cut, whole, size[0], size[1], ResizeFilter::Bilinear);
+            // Cut out first: the kernel is not to see what lies around.
+            let cut = cut_out(image, part);
+            let cut = cut.as_ref().unwrap_or(&*image);
+            *image = resize_region(
+                cut,
+                Region::whole(cut),
+                size[0],
+                size[1],
+                ResizeFilter::Bilinear,
+            );
         }
         Operation::Displacement(displacement) => displacement.apply(image),
         &Operation::Clahe { clip_limit, tiles } => adaptive::clahe(image, clip_limit, tiles),
@@ -204,6 +202,23 @@ fn apply(operation: &Operation, image: &mut RgbImage) {
         // The others wait as coordinates, colours or tables.
         _ => {}
     }
+}
+
+/// A copy of a part `[column, row, width, height]`; none of the whole image.
+fn cut_out(image: &RgbImage, [left, top, width, height]: [u32; 4]) -> Option<RgbImage> {
+    if [left, top, width, height] == [0, 0, image.width, image.height] {
+        return None;
+    }
+    let mut pixels = Vec::with_capacity(width as usize * height as usize * 3);
+    let rows = image.pixels.chunks_exact(image.row_bytes());
+    for row in rows.skip(top as usize).take(height as usize) {
+        pixels.extend_from_slice(&row[left as usize * 3..][..width as usize * 3]);
+    }
+    Some(RgbImage {
+        width,
+        height,
+        pixels,
+    })
 }
 
 /// Cuts out a part `[column, row, width, height]`.

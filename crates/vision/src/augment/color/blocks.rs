@@ -1,82 +1,100 @@
-//! Loops over pixels in blocks of planes, which the compiler turns into vectors.
+//! Loops over pixels in blocks whose channels lie apart, which the compiler turns into vectors.
 
-use ferrotype_kernels::vectorized;
+use ferrotype_kernels::{pixels, vectorized};
 
-/// Pixels in one block.
-pub(super) const BLOCK: usize = 64;
-/// The values of one channel of a block.
-pub(super) type Plane = [f32; BLOCK];
+/// Pixels in one block; with what is made of them they stay in the first-level cache.
+pub(super) const BLOCK: usize = 1024;
+/// The channels of a block.
+pub(in crate::augment) type Planes = [[u8; BLOCK]; 3];
 
-/// Changes the three planes of each block of pixels; the results are cut off to bytes.
-#[inline(always)]
-pub(super) fn for_each_block(pixels: &mut [u8], change: impl Fn(&mut [Plane; 3])) {
-    let (blocks, rest) = pixels.as_chunks_mut::<{ BLOCK * 3 }>();
-    for block in blocks {
-        change_block(block, &change);
-    }
-    if !rest.is_empty() {
-        let mut block = [0; BLOCK * 3];
-        block[..rest.len()].copy_from_slice(rest);
-        change_block(&mut block, &change);
-        rest.copy_from_slice(&block[..rest.len()]);
+/// Changes the channels of each block of pixels. The last block may be filled up with anything.
+pub(in crate::augment) fn change_blocks(pixels: &mut [u8], mut change: impl FnMut(&mut Planes)) {
+    let mut planes = [[0; BLOCK]; 3];
+    for block in pixels.chunks_mut(3 * BLOCK) {
+        let count = block.len() / 3;
+        pixels::split(block, planes.each_mut().map(|plane| &mut plane[..count]));
+        change(&mut planes);
+        pixels::join(planes.each_ref().map(|plane| &plane[..count]), block);
     }
 }
 
-#[inline(always)]
-fn change_block(block: &mut [u8; BLOCK * 3], change: &impl Fn(&mut [Plane; 3])) {
-    let mut planes = [[0.0; BLOCK]; 3];
-    for (index, pixel) in block.as_chunks::<3>().0.iter().enumerate() {
-        for (plane, &value) in planes.iter_mut().zip(pixel) {
-            plane[index] = f32::from(value);
+/// Looks at the channels of each block of pixels, and how many pixels it has; the last block is filled up
+/// with black.
+pub(in crate::augment) fn for_each_block(pixels: &[u8], mut look: impl FnMut(&Planes, usize)) {
+    let mut planes = [[0; BLOCK]; 3];
+    for block in pixels.chunks(3 * BLOCK) {
+        let count = block.len() / 3;
+        pixels::split(block, planes.each_mut().map(|plane| &mut plane[..count]));
+        for plane in &mut planes {
+            plane[count..].fill(0);
         }
+        look(&planes, count);
     }
-    change(&mut planes);
-    for (index, pixel) in block.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-        for (plane, value) in planes.iter().zip(pixel) {
-            *value = byte(plane[index]);
-        }
+}
+
+/// Changes each pixel of a block; the results are cut off to bytes.
+#[inline(always)]
+pub(super) fn map(planes: &mut Planes, change: impl Fn([f32; 3]) -> [f32; 3]) {
+    let [reds, greens, blues] = planes;
+    for index in 0..BLOCK {
+        let color = [reds[index], greens[index], blues[index]].map(f32::from);
+        let [red, green, blue] = change(color);
+        reds[index] = byte(red);
+        greens[index] = byte(green);
+        blues[index] = byte(blue);
     }
 }
 
 /// A byte from a real value; through a whole number, which is quicker in vectors.
 #[inline(always)]
-fn byte(value: f32) -> u8 {
+pub(in crate::augment) fn byte(value: f32) -> u8 {
     value.clamp(0.0, 255.0) as i32 as u8
 }
 
 /// The whole part of a number that is not negative.
 #[inline(always)]
-pub(super) fn whole(value: f32) -> f32 {
+pub(in crate::augment) fn whole(value: f32) -> f32 {
     value as i32 as f32
+}
+
+/// Luma as torchvision weighs it.
+#[inline(always)]
+fn luma([red, green, blue]: [f32; 3]) -> f32 {
+    0.2989 * red + 0.587 * green + 0.114 * blue
 }
 
 vectorized! {
     /// Moves every pixel away from its own luma by `factor`: 0 is gray, 1 no change.
-    pub(super) fn saturate(pixels: &mut [u8], factor: f32) {
+    pub(super) fn saturate(planes: &mut Planes, factor: f32) {
         let gray_share = 1.0 - factor;
-        for_each_block(pixels, #[inline(always)] |planes| {
-            let [reds, greens, blues] = planes;
-            for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
-                let luma = 0.2989 * *red + 0.587 * *green + 0.114 * *blue;
-                let gray = gray_share * whole(luma);
-                *red = factor * *red + gray;
-                *green = factor * *green + gray;
-                *blue = factor * *blue + gray;
-            }
+        map(planes, #[inline(always)] |color| {
+            let gray = gray_share * whole(luma(color));
+            color.map(|value| factor * value + gray)
         });
     }
 
     /// Three times the luma, weighed and rounded as OpenCV's conversion does.
-    pub(super) fn gray(pixels: &mut [u8]) {
-        for_each_block(pixels, #[inline(always)] |planes| {
-            let [reds, greens, blues] = planes;
-            for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
-                let sum = 9798 * *red as i32 + 19_235 * *green as i32 + 3735 * *blue as i32;
-                let luma = ((sum + (1 << 14)) >> 15) as f32;
-                *red = luma;
-                *green = luma;
-                *blue = luma;
-            }
-        });
+    pub(super) fn gray(planes: &mut Planes) {
+        let [reds, greens, blues] = planes;
+        for index in 0..BLOCK {
+            let [red, green, blue] =
+                [reds[index], greens[index], blues[index]].map(i32::from);
+            let sum = 9798 * red + 19_235 * green + 3735 * blue;
+            let luma = ((sum + (1 << 14)) >> 15) as u8;
+            reds[index] = luma;
+            greens[index] = luma;
+            blues[index] = luma;
+        }
+    }
+
+    /// Adds the lumas of a block, each cut off to a byte.
+    pub(super) fn add_lumas(planes: &Planes, total: &mut u64) {
+        let [reds, greens, blues] = planes;
+        let mut sum = 0_i32;
+        for index in 0..BLOCK {
+            let color = [reds[index], greens[index], blues[index]].map(f32::from);
+            sum += luma(color) as i32;
+        }
+        *total += sum as u64;
     }
 }

@@ -1,7 +1,7 @@
 //! Changing colours.
 
 pub(super) mod adaptive;
-mod blocks;
+pub(super) mod blocks;
 mod hue;
 pub(super) mod lab;
 pub(super) mod statistics;
@@ -45,20 +45,22 @@ impl Pixelwises {
         self.0.is_empty()
     }
 
-    /// Does all changes, some rows at a time, which stay in the first-level cache.
+    /// Does all changes, a block at a time, which stays in the first-level cache.
     pub(super) fn apply(&self, image: &mut RgbImage) {
-        const BYTES: usize = 12 * 1024;
-        for pixels in image.pixels.chunks_mut(BYTES) {
+        if let [Pixelwise::Tables(tables)] = self.0.as_slice() {
+            return tables.apply(&mut image.pixels);
+        }
+        blocks::change_blocks(&mut image.pixels, |planes| {
             for change in &self.0 {
                 match change {
-                    Pixelwise::Tables(tables) => tables.apply(pixels),
-                    Pixelwise::Saturation(factor) => blocks::saturate(pixels, *factor),
-                    Pixelwise::Hue(shift) => hue::shift(pixels, *shift),
-                    Pixelwise::HueSaturationValue(shifts) => hue::shift_hsv(pixels, *shifts),
-                    Pixelwise::Gray => blocks::gray(pixels),
+                    Pixelwise::Tables(tables) => tables.apply_to_planes(planes),
+                    Pixelwise::Saturation(factor) => blocks::saturate(planes, *factor),
+                    Pixelwise::Hue(shift) => hue::shift(planes, *shift),
+                    Pixelwise::HueSaturationValue(shifts) => hue::shift_hsv(planes, *shifts),
+                    Pixelwise::Gray => blocks::gray(planes),
                 }
             }
-        }
+        });
     }
 }
 
@@ -66,9 +68,4 @@ impl Pixelwises {
 pub(super) fn to_byte(value: f32) -> u8 {
     // `as` saturates at 0 and 255.
     value as u8
-}
-
-/// Luma as torchvision weighs it, for bytes.
-pub(super) fn luma([red, green, blue]: [u8; 3]) -> f32 {
-    0.2989 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
 }

@@ -3,7 +3,7 @@
 use ferrotype_core::config::augment::EqualizeMode;
 
 use super::tables::{ColorTable, Tables};
-use super::{luma, to_byte};
+use super::{blocks, to_byte};
 use crate::RgbImage;
 
 /// How often each value occurs in each channel.
@@ -23,12 +23,12 @@ fn identity() -> ColorTable {
 
 /// torchvision's `adjust_contrast`: away from the mean luma by `factor`; 0 is gray, 1 no change.
 pub(in crate::augment) fn contrast(image: &RgbImage, factor: f32) -> Tables {
-    let pixels = image.pixels.as_chunks::<3>().0;
-    let sum: u64 = pixels
-        .iter()
-        .map(|&pixel| u64::from(to_byte(luma(pixel))))
-        .sum();
-    let mean = (sum as f64 / pixels.len().max(1) as f64) as f32;
+    let mut sum = 0;
+    blocks::for_each_block(&image.pixels, |planes, _| {
+        blocks::add_lumas(planes, &mut sum)
+    });
+    let pixels = image.pixels.len() / 3;
+    let mean = (sum as f64 / pixels.max(1) as f64) as f32;
     let offset = (1.0 - factor) * mean;
     Tables::of(|value| factor * value + offset)
 }

@@ -1,5 +1,8 @@
 //! What each byte becomes.
 
+use ferrotype_kernels::pixels::{look_up, looks_up_in_vectors};
+
+use super::blocks::{Planes, change_blocks};
 use super::to_byte;
 
 /// What each value of a channel becomes.
@@ -78,6 +81,12 @@ impl Tables {
     /// Replaces the bytes of pixels.
     pub(super) fn apply(&self, pixels: &mut [u8]) {
         let [red, green, blue] = &*self.0;
+        if red == green && green == blue {
+            return look_up(red, pixels);
+        }
+        if looks_up_in_vectors() {
+            return change_blocks(pixels, |planes| self.apply_to_planes(planes));
+        }
         for pixel in pixels.as_chunks_mut::<3>().0 {
             let [r, g, b] = *pixel;
             *pixel = [
@@ -85,6 +94,13 @@ impl Tables {
                 green[usize::from(g)],
                 blue[usize::from(b)],
             ];
+        }
+    }
+
+    /// Replaces the bytes of pixels whose channels lie apart.
+    pub(super) fn apply_to_planes(&self, planes: &mut Planes) {
+        for (table, plane) in self.0.iter().zip(planes) {
+            look_up(table, plane);
         }
     }
 }

@@ -221,10 +221,7 @@ impl Draw<'_> {
         let rows = grid_line(self.size[1] as usize, cells, down);
         let displacement = Displacement {
             columns: columns.repeat(rows.len()),
-            rows: rows
-                .iter()
-                .flat_map(|&row| std::iter::repeat_n(row, columns.len()))
-                .collect(),
+            rows: repeat_each(&rows, columns.len()),
             border: Self::border(own.border_mode, own.fill),
             interpolation: own.interpolation,
         };
@@ -323,6 +320,15 @@ impl Draw<'_> {
             return self.push(Operation::Erase { holes, fill });
         }
     }
+}
+
+/// Each value so many times.
+fn repeat_each(values: &[f32], times: usize) -> Vec<f32> {
+    let mut repeated = Vec::with_capacity(values.len() * times);
+    for &value in values {
+        repeated.resize(repeated.len() + times, value);
+    }
+    repeated
 }
 
 /// Where the pixels along a side look: cell by cell at an even pace, which is another for each

@@ -69,44 +69,83 @@ pub(in crate::augment) fn convolve(image: &mut RgbImage, kernel: &Kernel) {
         })
         .collect();
     let row_bytes = image.row_bytes();
-    let mut sums = vec![0.0; row_bytes];
+    let mut from_row = Vec::with_capacity(taps.len());
     for (y, row) in image.pixels.chunks_exact_mut(row_bytes).enumerate() {
-        sums.fill(0.5);
-        for &(down, across, weight) in &taps {
-            let from = &rows.row(y as i64 + down as i64 - half as i64)[across * 3..][..row_bytes];
-            add_bytes(&mut sums, from, weight);
-        }
-        to_bytes(&sums, row);
+        from_row.clear();
+        from_row.extend(taps.iter().map(|&(down, across, weight)| {
+            let start = rows.start(y as i64 + down as i64 - half as i64);
+            (start + across * 3, weight)
+        }));
+        weighted(&rows.bytes, &from_row, row);
     }
 }
 
-/// Smooths by the same weights along both axes.
+/// Smooths by the same weights along both axes. They are not negative, and are taken as shares of
+/// their sum.
+///
+/// Sums are whole numbers of 16 bits, of which 8 are after the point: down by weights of 8 bits, as
+/// OpenCV's filter on bytes has them, along by weights of 16 bits.
 pub(in crate::augment) fn smooth(image: &mut RgbImage, weights: &[f32]) {
     let half = weights.len() / 2;
+    if half == 0 {
+        return;
+    }
+    let [down, along] = [1 << 8, 1 << 16].map(|one| whole_shares(weights, one));
     let row_bytes = image.row_bytes();
-    let mut along = vec![0.0; image.pixels.len()];
-    let mut padded = Vec::new();
-    let mut reals = Vec::new();
-    for (row, sums) in image
-        .pixels
-        .chunks_exact(row_bytes)
-        .zip(along.chunks_exact_mut(row_bytes))
-    {
-        padded_row(row, half, &mut padded);
-        reals.clear();
-        reals.extend(padded.iter().map(|&byte| f32::from(byte)));
-        weighted_along(&reals, weights, 3, sums);
-    }
-    let mut sums = vec![0.0; row_bytes];
-    let height = image.height;
+    let mut source = Vec::with_capacity(image.pixels.len() + BLOCK);
+    source.extend_from_slice(&image.pixels);
+    source.resize(image.pixels.len() + BLOCK, 0);
+    let (width, height) = (image.width, image.height);
+    let mirrored = |x: i64| 3 * (half + reflect(x, width));
+    let mut sums = vec![0; (row_bytes + 6 * half).next_multiple_of(BLOCK) + 2 * BLOCK];
+    let mut starts = Vec::with_capacity(weights.len());
     for (y, row) in image.pixels.chunks_exact_mut(row_bytes).enumerate() {
-        sums.fill(0.5);
-        for (tap, &weight) in weights.iter().enumerate() {
-            let from = reflect((y + tap) as i64 - half as i64, height);
-            add(&mut sums, &along[from * row_bytes..][..row_bytes], weight);
+        starts.clear();
+        starts.extend(
+            (0..weights.len())
+                .map(|tap| reflect((y + tap) as i64 - half as i64, height) * row_bytes),
+        );
+        sum_down(&source, &starts, &down, &mut sums[3 * half..], row_bytes);
+        for x in 0..half as i64 {
+            let [before, after] = [-1 - x, i64::from(width) + x].map(mirrored);
+            let end = 3 * half + row_bytes + 3 * x as usize;
+            sums.copy_within(before..before + 3, 3 * (half - 1 - x as usize));
+            sums.copy_within(after..after + 3, end);
         }
-        to_bytes(&sums, row);
+        sum_along(&sums, &along, row);
     }
+}
+
+/// Weights as whole numbers that together are `one`; what rounding leaves is carried on from the
+/// outermost inwards, on each side.
+fn whole_shares(weights: &[f32], one: u32) -> Vec<u16> {
+    let total: f64 = weights
+        .iter()
+        .map(|&weight| f64::from(weight.max(0.0)))
+        .sum();
+    let scale = f64::from(one) / total.max(f64::MIN_POSITIVE);
+    let mut shares = vec![0_u16; weights.len()];
+    let half = weights.len() / 2;
+    let (mut left, mut carried) = (one, [0.0; 2]);
+    for index in 0..half {
+        let sides = [index, weights.len() - 1 - index];
+        for (at, carried) in sides
+            .into_iter()
+            .zip(&mut carried)
+            .filter(|(at, _)| *at != half)
+        {
+            let exact = f64::from(weights[at].max(0.0)) * scale + *carried;
+            let share = (exact.round_ties_even() as u32)
+                .min(left)
+                .min(u16::MAX.into());
+            *carried = exact - f64::from(share);
+            shares[at] = share as u16;
+            left -= share;
+        }
+    }
+    // One weight alone has all, which 16 bits do not hold.
+    shares[half] = left.min(u16::MAX.into()) as u16;
+    shares
 }
 
 /// Smooths a plane of numbers of this width by the same weights along both axes; the edge is
@@ -120,15 +159,16 @@ pub(in crate::augment) fn smooth_plane(plane: &mut [f32], width: usize, weights:
         padded.resize(half, row[0]);
         padded.extend_from_slice(row);
         padded.resize(width + 2 * half, row[width - 1]);
-        weighted_along(&padded, weights, 1, sums);
+        weighted_along(&padded, weights, sums);
     }
     let height = plane.len() / width.max(1);
+    let mut starts = Vec::with_capacity(weights.len());
     for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-        row.fill(0.0);
-        for (tap, &weight) in weights.iter().enumerate() {
-            let from = (y + tap).saturating_sub(half).min(height - 1);
-            add(row, &along[from * width..][..width], weight);
-        }
+        starts.clear();
+        starts.extend(
+            (0..weights.len()).map(|tap| (y + tap).saturating_sub(half).min(height - 1) * width),
+        );
+        weighted_down(&along, &starts, weights, row);
     }
 }
 
@@ -142,12 +182,14 @@ struct PaddedRows {
 impl PaddedRows {
     fn new(image: &RgbImage, margin: usize) -> Self {
         let row_bytes = image.row_bytes() + 6 * margin;
-        let mut bytes = Vec::with_capacity(row_bytes * image.height as usize);
+        let mut bytes = Vec::with_capacity(row_bytes * image.height as usize + BLOCK);
         let mut padded = Vec::new();
         for row in image.pixels.chunks_exact(image.row_bytes()) {
             padded_row(row, margin, &mut padded);
             bytes.extend_from_slice(&padded);
         }
+        // So that the last block is as long as the others.
+        bytes.resize(bytes.len() + BLOCK, 0);
         Self {
             bytes,
             row_bytes,
@@ -155,48 +197,108 @@ impl PaddedRows {
         }
     }
 
-    fn row(&self, y: i64) -> &[u8] {
-        &self.bytes[reflect(y, self.height) * self.row_bytes..][..self.row_bytes]
+    /// Where a row starts.
+    fn start(&self, y: i64) -> usize {
+        reflect(y, self.height) * self.row_bytes
     }
 }
 
+/// Values whose sums are made at a time, in registers.
+const BLOCK: usize = 128;
+
+/// The block at a position; buffers end with one that is not shown.
+#[inline(always)]
+fn block<T>(values: &[T], start: usize) -> &[T; BLOCK] {
+    &values[start..].as_chunks().0[0]
+}
+
 vectorized! {
-    /// Sums of neighbours along a row: `sums[i] = Σ weights[k] · values[i + step · k]`.
-    fn weighted_along(values: &[f32], weights: &[f32], step: usize, sums: &mut [f32]) {
-        const BLOCK: usize = 64;
-        for (number, block) in sums.chunks_mut(BLOCK).enumerate() {
-            let mut totals = [0.0_f32; BLOCK];
-            for (tap, &weight) in weights.iter().enumerate() {
-                let from = &values[number * BLOCK + tap * step..][..block.len()];
-                if let Ok(from) = <&[f32; BLOCK]>::try_from(from) {
-                    for (total, value) in totals.iter_mut().zip(from) {
-                        *total += weight * value;
-                    }
-                } else {
-                    for (total, value) in totals.iter_mut().zip(from) {
-                        *total += weight * value;
-                    }
+    /// Sums of bytes by weights, each from its start on, rounded.
+    fn weighted(bytes: &[u8], taps: &[(usize, f32)], result: &mut [u8]) {
+        for (number, result) in result.chunks_mut(BLOCK).enumerate() {
+            let mut totals = [0.5_f32; BLOCK];
+            for &(start, weight) in taps {
+                let from = block(bytes, start + number * BLOCK);
+                for (total, &value) in totals.iter_mut().zip(from) {
+                    *total += weight * f32::from(value);
                 }
             }
-            block.copy_from_slice(&totals[..block.len()]);
+            let mut rounded = [0; BLOCK];
+            for (byte, total) in rounded.iter_mut().zip(&totals) {
+                *byte = total.clamp(0.0, 255.0) as i32 as u8;
+            }
+            result.copy_from_slice(&rounded[..result.len()]);
         }
     }
 
-    fn add(sums: &mut [f32], values: &[f32], weight: f32) {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += weight * value;
+    /// Sums of bytes from each start on by weights of 8 bits, for `count` values.
+    fn sum_down(bytes: &[u8], starts: &[usize], weights: &[u16], sums: &mut [u16], count: usize) {
+        for (number, sums) in sums.chunks_exact_mut(BLOCK).take(count.div_ceil(BLOCK)).enumerate() {
+            let mut totals = [0_u16; BLOCK];
+            for (&start, &weight) in starts.iter().zip(weights) {
+                let from = block(bytes, start + number * BLOCK);
+                for (total, &value) in totals.iter_mut().zip(from) {
+                    // At most 255 · 256 in all.
+                    *total = total.wrapping_add(u16::from(value).wrapping_mul(weight));
+                }
+            }
+            sums.copy_from_slice(&totals);
         }
     }
 
-    fn add_bytes(sums: &mut [f32], values: &[u8], weight: f32) {
-        for (sum, &value) in sums.iter_mut().zip(values) {
-            *sum += weight * f32::from(value);
+    /// Sums of neighbouring pixels' sums by weights of 16 bits, rounded to bytes.
+    fn sum_along(values: &[u16], weights: &[u16], result: &mut [u8]) {
+        // Half of a byte's step, and of what is cut off of each product.
+        let first = 128 + (weights.len() / 2).min(100) as u16;
+        for (number, result) in result.chunks_mut(BLOCK).enumerate() {
+            let mut totals = [first; BLOCK];
+            for (tap, &weight) in weights.iter().enumerate() {
+                let from = block(values, number * BLOCK + 3 * tap);
+                for (total, &value) in totals.iter_mut().zip(from) {
+                    let product = (u32::from(value) * u32::from(weight)) >> 16;
+                    *total = total.wrapping_add(product as u16);
+                }
+            }
+            let mut rounded = [0; BLOCK];
+            for (byte, total) in rounded.iter_mut().zip(&totals) {
+                *byte = (total >> 8) as u8;
+            }
+            result.copy_from_slice(&rounded[..result.len()]);
         }
     }
 
-    fn to_bytes(sums: &[f32], bytes: &mut [u8]) {
-        for (byte, sum) in bytes.iter_mut().zip(sums) {
-            *byte = sum.clamp(0.0, 255.0) as i32 as u8;
+    /// Sums of neighbours along a row: `sums[i] = Σ weights[k] · values[i + k]`.
+    fn weighted_along(values: &[f32], weights: &[f32], sums: &mut [f32]) {
+        for (number, sums) in sums.chunks_mut(BLOCK).enumerate() {
+            let mut totals = [0.0_f32; BLOCK];
+            for (tap, &weight) in weights.iter().enumerate() {
+                add(&mut totals, &values[number * BLOCK + tap..][..sums.len()], weight);
+            }
+            sums.copy_from_slice(&totals[..sums.len()]);
+        }
+    }
+
+    /// Sums of values from each start on by weights.
+    fn weighted_down(values: &[f32], starts: &[usize], weights: &[f32], sums: &mut [f32]) {
+        for (number, sums) in sums.chunks_mut(BLOCK).enumerate() {
+            let mut totals = [0.0_f32; BLOCK];
+            for (&start, &weight) in starts.iter().zip(weights) {
+                add(&mut totals, &values[start + number * BLOCK..][..sums.len()], weight);
+            }
+            sums.copy_from_slice(&totals[..sums.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn add(totals: &mut [f32; BLOCK], values: &[f32], weight: f32) {
+    if let Ok(values) = <&[f32; BLOCK]>::try_from(values) {
+        for (total, value) in totals.iter_mut().zip(values) {
+            *total += weight * value;
+        }
+    } else {
+        for (total, value) in totals.iter_mut().zip(values) {
+            *total += weight * value;
         }
     }
 }

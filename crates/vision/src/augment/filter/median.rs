@@ -10,7 +10,7 @@ pub(in crate::augment) fn median(image: &mut RgbImage, side: usize) {
     let half = side / 2;
     let row_bytes = image.row_bytes();
     let height = image.height as usize;
-    let mut bytes = Vec::with_capacity((row_bytes + 6 * half) * height);
+    let mut bytes = Vec::with_capacity((row_bytes + 6 * half) * height + LANES);
     for row in image.pixels.chunks_exact(row_bytes) {
         let first = &row[..3];
         let last = &row[row_bytes - 3..];
@@ -18,12 +18,14 @@ pub(in crate::augment) fn median(image: &mut RgbImage, side: usize) {
         bytes.extend_from_slice(row);
         (0..half).for_each(|_| bytes.extend_from_slice(last));
     }
+    // So that the last block is as long as the others.
+    bytes.resize(bytes.len() + LANES, 0);
     let stride = row_bytes + 6 * half;
     let rows = |y: usize| -> Vec<&[u8]> {
         (0..side)
             .map(|down| {
                 let from = (y + down).saturating_sub(half).min(height - 1);
-                &bytes[from * stride..][..stride]
+                &bytes[from * stride..]
             })
             .collect()
     };
@@ -37,73 +39,67 @@ pub(in crate::augment) fn median(image: &mut RgbImage, side: usize) {
     }
 }
 
-/// Values side by side in a register.
+/// Values whose medians are found at a time.
 const LANES: usize = 64;
 
-/// Puts the lesser of two first, value by value.
-#[inline(always)]
-fn order<const N: usize>(values: &mut [[u8; LANES]; N], low: usize, high: usize) {
-    let (a, b) = (values[low], values[high]);
-    values[low] = std::array::from_fn(|lane| a[lane].min(b[lane]));
-    values[high] = std::array::from_fn(|lane| a[lane].max(b[lane]));
+/// Puts the lesser of two first.
+macro_rules! order {
+    ($values:ident: $(($low:literal, $high:literal))*) => {$(
+        ($values[$low], $values[$high]) = (
+            $values[$low].min($values[$high]),
+            $values[$low].max($values[$high]),
+        );
+    )*};
 }
 
-/// Values `start..` of every pixel of a window: `values[down · side + across]`.
+/// The rows' blocks of a window of `SIDE`, `[down · SIDE + across]`; the rows end with one that is not
+/// shown.
 #[inline(always)]
-fn gather<const N: usize>(
-    rows: &[&[u8]],
-    side: usize,
+fn window<'a, const SIDE: usize, const N: usize>(
+    rows: &[&'a [u8]],
     start: usize,
-    count: usize,
-) -> [[u8; LANES]; N] {
-    let mut values = [[0; LANES]; N];
-    for (index, lanes) in values.iter_mut().enumerate() {
-        let from = &rows[index / side][start + index % side * 3..][..count];
-        lanes[..count].copy_from_slice(from);
-    }
-    values
+) -> [&'a [u8; LANES]; N] {
+    std::array::from_fn(|index| &rows[index / SIDE][start + index % SIDE * 3..].as_chunks().0[0])
 }
 
 vectorized! {
     /// The median of 3×3 by the shortest sorting network for it (N. Devillard, 1998).
     fn smallest_window(rows: &[&[u8]], result: &mut [u8]) {
-        const NETWORK: [(usize, usize); 19] = [
-            (1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3),
-            (5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2),
-        ];
-        for (number, block) in result.chunks_mut(LANES).enumerate() {
-            let mut values = gather::<9>(rows, 3, number * LANES, block.len());
-            for (low, high) in NETWORK {
-                order(&mut values, low, high);
+        for (number, result) in result.chunks_mut(LANES).enumerate() {
+            let window = window::<3, 9>(rows, number * LANES);
+            let mut medians = [0; LANES];
+            for (lane, median) in medians.iter_mut().enumerate() {
+                let mut v = window.map(|values| values[lane]);
+                order!(v: (1, 2) (4, 5) (7, 8) (0, 1) (3, 4) (6, 7) (1, 2) (4, 5) (7, 8) (0, 3)
+                    (5, 8) (4, 7) (3, 6) (1, 4) (2, 5) (4, 7) (4, 2) (6, 4) (4, 2));
+                *median = v[4];
             }
-            block.copy_from_slice(&values[4][..block.len()]);
+            result.copy_from_slice(&medians[..result.len()]);
         }
     }
 
-    /// The median of 5×5: from 14 values the least and the most are dropped, one more is taken in,
-    /// and so on until three are left.
+    /// The median of 5×5 by the network of the same source, of 99 comparisons.
     fn small_window(rows: &[&[u8]], result: &mut [u8]) {
-        for (number, block) in result.chunks_mut(LANES).enumerate() {
-            let mut values = gather::<25>(rows, 5, number * LANES, block.len());
-            const LAST: usize = 13;
-            let mut first = 0;
-            for next in 14..=25 {
-                // The least of `first..=LAST` comes first, the most last.
-                for index in first + 1..=LAST {
-                    order(&mut values, first, index);
-                }
-                for index in first + 1..LAST {
-                    order(&mut values, index, LAST);
-                }
-                if next == 25 {
-                    break;
-                }
-                // The most is dropped for the next value, the least by moving on.
-                values[LAST] = values[next];
-                first += 1;
+        for (number, result) in result.chunks_mut(LANES).enumerate() {
+            let window = window::<5, 25>(rows, number * LANES);
+            let mut medians = [0; LANES];
+            for (lane, median) in medians.iter_mut().enumerate() {
+                let mut v = window.map(|values| values[lane]);
+                order!(v: (0, 1) (3, 4) (2, 4) (2, 3) (6, 7) (5, 7) (5, 6) (9, 10) (8, 10) (8, 9)
+                    (12, 13) (11, 13) (11, 12) (15, 16) (14, 16) (14, 15) (18, 19) (17, 19)
+                    (17, 18) (21, 22) (20, 22) (20, 21) (23, 24) (2, 5) (3, 6) (0, 6) (0, 3)
+                    (4, 7) (1, 7) (1, 4) (11, 14) (8, 14) (8, 11) (12, 15) (9, 15) (9, 12)
+                    (13, 16) (10, 16) (10, 13) (20, 23) (17, 23) (17, 20) (21, 24) (18, 24)
+                    (18, 21) (19, 22) (8, 17) (9, 18) (0, 18) (0, 9) (10, 19) (1, 19) (1, 10)
+                    (11, 20) (2, 20) (2, 11) (12, 21) (3, 21) (3, 12) (13, 22) (4, 22) (4, 13)
+                    (14, 23) (5, 23) (5, 14) (15, 24) (6, 24) (6, 15) (7, 16) (7, 19) (13, 21)
+                    (15, 23) (7, 13) (7, 15) (1, 9) (3, 11) (5, 17) (11, 17) (9, 17) (4, 10)
+                    (6, 12) (7, 14) (4, 6) (4, 7) (12, 14) (10, 14) (6, 7) (10, 12) (6, 10)
+                    (6, 17) (12, 17) (7, 17) (7, 10) (12, 18) (7, 12) (10, 18) (12, 20) (10, 20)
+                    (10, 12));
+                *median = v[12];
             }
-            // Three are left, in order.
-            block.copy_from_slice(&values[first + 1][..block.len()]);
+            result.copy_from_slice(&medians[..result.len()]);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Changes that move whole pixels.
 
+use ferrotype_kernels::pixels::mirror;
+
 use super::Border;
 use super::matrix::Matrix;
 use crate::RgbImage;
@@ -26,11 +28,23 @@ pub(super) fn copy(
     let columns = positions(x, a as i64, result.width, border, width);
     let rows = positions(y, e as i64, result.height, border, height);
     let is_whole = columns.iter().all(Option::is_some);
-    let is_forward = columns
-        .windows(2)
-        .all(|pair| pair[1] == pair[0].map(|at| at + 1));
+    let goes_by = |step: i64| {
+        let next = |at: Option<usize>| at.map(|at| at as i64 + step);
+        columns
+            .windows(2)
+            .all(|pair| pair[1].map(|at| at as i64) == next(pair[0]))
+    };
+    let (is_forward, is_backward) = (goes_by(1), goes_by(-1));
     let result_row_bytes = result.row_bytes();
-    let first = columns.first().copied().flatten();
+    // The part of a row that is shown as it stands, or mirrored.
+    let ends = columns
+        .first()
+        .copied()
+        .flatten()
+        .zip(columns.last().copied().flatten());
+    let part = ends
+        .filter(|_| is_whole && (is_forward || is_backward))
+        .map(|(first, last)| 3 * first.min(last)..3 * (first.max(last) + 1));
     for (&row, line) in rows
         .iter()
         .zip(result.pixels.chunks_exact_mut(result_row_bytes))
@@ -41,8 +55,9 @@ pub(super) fn copy(
         };
         let start = (row + top as usize) * source.row_bytes() + left as usize * 3;
         let from = &source.pixels[start..start + width as usize * 3];
-        match first.filter(|_| is_whole && is_forward) {
-            Some(first) => line.copy_from_slice(&from[first * 3..][..result_row_bytes]),
+        match part.clone().map(|part| &from[part]) {
+            Some(part) if is_forward => line.copy_from_slice(part),
+            Some(part) => mirror(part, line),
             None => pick(from.as_chunks().0, &columns, border.fill, line),
         }
     }

@@ -1,9 +1,10 @@
 //! Changes that are no matrix: each pixel of the result looks at a place of its own.
 
 use ferrotype_core::config::augment::Interpolation;
+use ferrotype_kernels::vectorized;
 
 use super::Border;
-use super::sampling::{FRACTION_BITS, Window, sample_row};
+use super::sampling::{FRACTION_BITS, Positions, Window};
 use crate::RgbImage;
 use crate::augment::sample::LabelledBox;
 
@@ -23,30 +24,24 @@ pub struct Displacement {
 impl Displacement {
     /// Changes the image; its size stays. A map of another size leaves it as it is.
     pub(in crate::augment) fn apply(&self, image: &mut RgbImage) {
-        const ONE: f32 = (1_u32 << FRACTION_BITS) as f32;
-        const FARTHEST: f32 = 400_000.0;
         let width = image.width as usize;
         let count = width * image.height as usize;
         if self.columns.len() != count || self.rows.len() != count {
             return;
         }
-        let fixed = |value: f32| (value.clamp(-FARTHEST, FARTHEST) * ONE).round_ties_even() as i32;
         let window = Window::new(image, [0, 0, image.width, image.height], self.border);
         let mut result = vec![0; image.pixels.len()];
-        let (mut across, mut down) = (vec![0; width], vec![0; width]);
+        let mut places = Positions::default();
+        places.resize(width);
         let lines = result.chunks_exact_mut(image.row_bytes());
         let positions = self
             .columns
             .chunks_exact(width)
             .zip(self.rows.chunks_exact(width));
         for (line, (columns, rows)) in lines.zip(positions) {
-            for (position, &column) in across.iter_mut().zip(columns) {
-                *position = fixed(column);
-            }
-            for (position, &row) in down.iter_mut().zip(rows) {
-                *position = fixed(row);
-            }
-            sample_row(&window, self.interpolation, &across, &down, line);
+            fix(columns, &mut places.across);
+            fix(rows, &mut places.down);
+            places.sample(&window, self.interpolation, line);
         }
         image.pixels = result;
     }
@@ -71,6 +66,18 @@ impl Displacement {
             });
             (own.x_min, own.y_min) = (left as f64, top as f64);
             (own.x_max, own.y_max) = (right as f64, bottom as f64);
+        }
+    }
+}
+
+vectorized! {
+    /// Positions in fixed point.
+    fn fix(values: &[f32], positions: &mut [i32]) {
+        const ONE: f32 = (1_u32 << FRACTION_BITS) as f32;
+        const FARTHEST: f32 = 400_000.0;
+        for (position, value) in positions.iter_mut().zip(values) {
+            let value = value.clamp(-FARTHEST, FARTHEST) * ONE;
+            *position = value.round_ties_even() as i32;
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Colours between pixels.
 
-use ferrotype_core::config::augment::Interpolation;
+use ferrotype_core::config::augment::{BorderMode, Interpolation};
+use ferrotype_kernels::pixels::{BILINEAR_BYTES, Places, bilinear};
+use ferrotype_kernels::vectorized;
 
 use super::Border;
 use crate::RgbImage;
@@ -37,12 +39,17 @@ impl<'a> Window<'a> {
     }
 
     /// The pixel at a position that may be outside of the window.
-    fn pixel(&self, x: i64, y: i64) -> [u8; 3] {
-        let found = self
-            .border
-            .position(x, self.width)
-            .zip(self.border.position(y, self.height));
-        let pixel = found.and_then(|(x, y)| {
+    #[inline]
+    fn pixel(&self, x: i32, y: i32) -> [u8; 3] {
+        self.pixel_at(
+            self.border.position(x.into(), self.width),
+            self.border.position(y.into(), self.height),
+        )
+    }
+
+    #[inline]
+    fn pixel_at(&self, x: Option<usize>, y: Option<usize>) -> [u8; 3] {
+        let pixel = x.zip(y).and_then(|(x, y)| {
             let at = y * self.row_bytes + x * 3;
             self.pixels.get(at..at + 3)?.try_into().ok()
         });
@@ -51,92 +58,172 @@ impl<'a> Window<'a> {
 
     /// The colour at a position in fixed point, wherever it is.
     fn linear_anywhere(&self, x: i32, y: i32) -> [u8; 3] {
-        let (column, row) = (i64::from(x >> FRACTION_BITS), i64::from(y >> FRACTION_BITS));
-        let [upper, lower] = [row, row + 1]
-            .map(|row| lanes(self.pixel(column, row)) | lanes(self.pixel(column + 1, row)) << 64);
-        let split = |pair: u128| [pair as u64, (pair >> 64) as u64];
-        blend(split(upper), split(lower), x, y)
-    }
-}
-
-/// Writes the colours at positions in fixed point, relative to the window's first pixel's centre.
-pub(super) fn sample_row(
-    window: &Window<'_>,
-    interpolation: Interpolation,
-    across: &[i32],
-    down: &[i32],
-    row: &mut [u8],
-) {
-    let positions = across.iter().zip(down);
-    let pixels = row.as_chunks_mut::<3>().0.iter_mut();
-    match interpolation {
-        Interpolation::Nearest => {
-            for (pixel, (&x, &y)) in pixels.zip(positions) {
-                let [x, y] = [x, y].map(|at| i64::from((at + ONE / 2) >> FRACTION_BITS));
-                *pixel = window.pixel(x, y);
-            }
+        let (column, row) = (x >> FRACTION_BITS, y >> FRACTION_BITS);
+        let outside = |at: i32, length: u32| at < -1 || i64::from(at) >= i64::from(length);
+        if self.border.mode == BorderMode::Constant
+            && (outside(column, self.width) || outside(row, self.height))
+        {
+            return self.border.fill;
         }
-        Interpolation::Linear => {
-            for (pixel, (&x, &y)) in pixels.zip(positions) {
-                *pixel = linear(window, x, y);
-            }
+        let around =
+            |at: i32, length: u32| [at, at + 1].map(|at| self.border.position(at.into(), length));
+        let (columns, rows) = (around(column, self.width), around(row, self.height));
+        let mut four = [[0; BILINEAR_BYTES]; 2];
+        for (line, row) in four.iter_mut().zip(rows) {
+            let [left, right] = columns.map(|column| self.pixel_at(column, row));
+            line[..3].copy_from_slice(&left);
+            line[3..6].copy_from_slice(&right);
         }
+        let mut color = [0; 3];
+        let places = Places {
+            offsets: &[0],
+            across: &[shares(x)],
+            down: &[coarse_shares(y)],
+        };
+        bilinear(four.as_flattened(), BILINEAR_BYTES, places, &mut color);
+        color
     }
-}
 
-/// The colour at a position, by two loads of eight bytes where all four pixels are in the window.
-#[inline(always)]
-fn linear(window: &Window<'_>, x: i32, y: i32) -> [u8; 3] {
-    let (column, row) = (x >> FRACTION_BITS, y >> FRACTION_BITS);
-    // As unsigned numbers negative ones are large.
-    if (column as u32) < window.width.wrapping_sub(1)
-        && (row as u32) < window.height.wrapping_sub(1)
-    {
-        let at = row as usize * window.row_bytes + column as usize * 3;
-        let upper = window.pixels.get(at..at + 8);
-        let lower = window
+    /// The largest offset of an upper left pixel whose neighbours [`bilinear`] may look at.
+    fn last_offset(&self) -> Option<u32> {
+        let last = self
             .pixels
-            .get(at + window.row_bytes..at + window.row_bytes + 8);
-        if let (Some(upper), Some(lower)) = (upper, lower) {
-            return blend(pair(upper), pair(lower), x, y);
+            .len()
+            .checked_sub(self.row_bytes + BILINEAR_BYTES)?;
+        // A larger image is done pixel by pixel.
+        u32::try_from(last).ok().filter(|&last| last < OUTSIDE)
+    }
+}
+
+/// The offset of a place that is not wholly in the window.
+const OUTSIDE: u32 = u32::MAX;
+
+/// The shares of the pixel before a position (lower 16 bits) and of the one after it, of 4096.
+#[inline(always)]
+const fn shares(position: i32) -> u32 {
+    let second = (position & (ONE - 1)) as u32;
+    second << 16 | (ONE as u32 - second)
+}
+
+/// The same of 512.
+#[inline(always)]
+const fn coarse_shares(position: i32) -> u32 {
+    let second = ((position & (ONE - 1)) as u32 + 4) >> 3;
+    second << 16 | (512 - second)
+}
+
+/// Where a row's pixels look, with what is made of it; used again from row to row.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// Columns in fixed point, relative to the centre of the window's first pixel.
+    pub(super) across: Vec<i32>,
+    /// Rows, likewise.
+    pub(super) down: Vec<i32>,
+    offsets: Vec<u32>,
+    shares_across: Vec<u32>,
+    shares_down: Vec<u32>,
+}
+
+impl Positions {
+    /// Room for a row of so many pixels.
+    pub(super) fn resize(&mut self, count: usize) {
+        let Self {
+            across,
+            down,
+            offsets,
+            shares_across,
+            shares_down,
+        } = self;
+        for positions in [across, down] {
+            positions.resize(count, 0);
+        }
+        for places in [offsets, shares_across, shares_down] {
+            places.resize(count, 0);
         }
     }
-    window.linear_anywhere(x, y)
+
+    /// Writes the colours at the positions.
+    pub(super) fn sample(
+        &mut self,
+        window: &Window<'_>,
+        interpolation: Interpolation,
+        row: &mut [u8],
+    ) {
+        match interpolation {
+            Interpolation::Nearest => {
+                let positions = self.across.iter().zip(&self.down);
+                for (pixel, (&x, &y)) in row.as_chunks_mut::<3>().0.iter_mut().zip(positions) {
+                    let [x, y] = [x, y].map(|at| (at + ONE / 2) >> FRACTION_BITS);
+                    *pixel = window.pixel(x, y);
+                }
+            }
+            Interpolation::Linear => self.sample_linear(window, row),
+        }
+    }
+
+    fn sample_linear(&mut self, window: &Window<'_>, row: &mut [u8]) {
+        let Self {
+            across,
+            down,
+            offsets,
+            shares_across,
+            shares_down,
+        } = self;
+        if let Some(last) = window.last_offset() {
+            let bounds = [window.width, window.height, window.row_bytes as u32, last];
+            let shares = [&mut *shares_across, &mut *shares_down];
+            find_places(across, down, bounds, offsets, shares);
+        } else {
+            offsets.fill(OUTSIDE);
+        }
+        let mut start = 0;
+        for run in offsets.chunk_by(|a, b| (*a == OUTSIDE) == (*b == OUTSIDE)) {
+            let range = start..start + run.len();
+            start = range.end;
+            let pixels = &mut row[range.start * 3..range.end * 3];
+            if run.first() == Some(&OUTSIDE) {
+                let positions = across[range.clone()].iter().zip(&down[range]);
+                for (pixel, (&x, &y)) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(positions) {
+                    *pixel = window.linear_anywhere(x, y);
+                }
+            } else {
+                let places = Places {
+                    offsets: run,
+                    across: &shares_across[range.clone()],
+                    down: &shares_down[range],
+                };
+                bilinear(window.pixels, window.row_bytes, places, pixels);
+            }
+        }
+    }
 }
 
-/// The first two pixels of eight bytes, their channels in lanes.
-#[inline(always)]
-fn pair(bytes: &[u8]) -> [u64; 2] {
-    let bytes = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-    [spread(bytes), spread(bytes >> 24)]
-}
-
-/// The three lowest bytes in lanes of 21 bits, so that one multiplication does three channels.
-#[inline(always)]
-const fn spread(bytes: u64) -> u64 {
-    (bytes & 0xFF) | (bytes & 0xFF00) << 13 | (bytes & 0xFF_0000) << 26
-}
-
-fn lanes([red, green, blue]: [u8; 3]) -> u128 {
-    spread(u64::from_le_bytes([red, green, blue, 0, 0, 0, 0, 0])).into()
-}
-
-/// One in each lane.
-const LANES: u64 = 1 | 1 << 21 | 1 << 42;
-
-/// Averages four pixels in lanes by the fractions of a position. Along a row with 12 bits, which
-/// fit a lane with the 8 of a value; then 12 bits are kept, which fit a lane with 9 bits down.
-#[inline(always)]
-fn blend(upper: [u64; 2], lower: [u64; 2], x: i32, y: i32) -> [u8; 3] {
-    let right = (x & (ONE - 1)) as u64;
-    let left = ONE as u64 - right;
-    let below = ((y & (ONE - 1)) as u64 + 4) >> 3;
-    let above = (ONE as u64 >> 3) - below;
-    let along = |[first, second]: [u64; 2]| {
-        ((first * left + second * right + LANES * 128) >> 8) & (LANES * 0xFFF)
-    };
-    let sum = (along(upper) * above + along(lower) * below + LANES * 4096) >> 13;
-    [sum as u8, (sum >> 21) as u8, (sum >> 42) as u8]
+vectorized! {
+    /// Offsets and shares of positions; [`OUTSIDE`] where not all four pixels are in the window.
+    fn find_places(
+        across: &[i32],
+        down: &[i32],
+        bounds: [u32; 4],
+        offsets: &mut [u32],
+        shares_of: [&mut Vec<u32>; 2],
+    ) {
+        let [width, height, row_bytes, last] = bounds;
+        let [shares_across, shares_down] = shares_of;
+        // As unsigned numbers negative ones are large.
+        let (columns, rows) = (width.saturating_sub(1), height.saturating_sub(1));
+        for ((&x, &y), offset) in across.iter().zip(down).zip(offsets) {
+            let (column, row) = ((x >> FRACTION_BITS) as u32, (y >> FRACTION_BITS) as u32);
+            let at = row.wrapping_mul(row_bytes).wrapping_add(column.wrapping_mul(3));
+            let is_inside = (column < columns) & (row < rows) & (at <= last);
+            *offset = if is_inside { at } else { OUTSIDE };
+        }
+        for (&x, share) in across.iter().zip(shares_across) {
+            *share = shares(x);
+        }
+        for (&y, share) in down.iter().zip(shares_down) {
+            *share = coarse_shares(y);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -156,8 +243,10 @@ mod tests {
         let window = Window::new(image, [0, 0, 6, 5], border);
         let fixed = |value: f64| (value * f64::from(ONE)).round() as i32;
         let mut pixel = [0; 3];
-        let (x, y) = ([fixed(x)], [fixed(y)]);
-        sample_row(&window, Interpolation::Linear, &x, &y, &mut pixel);
+        let mut positions = Positions::default();
+        positions.resize(1);
+        (positions.across[0], positions.down[0]) = (fixed(x), fixed(y));
+        positions.sample(&window, Interpolation::Linear, &mut pixel);
         pixel
     }
 

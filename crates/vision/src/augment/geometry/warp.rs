@@ -1,9 +1,10 @@
 //! Several changes of coordinates as one resampling.
 
 use ferrotype_core::config::augment::{BorderMode, Color, Interpolation};
+use ferrotype_kernels::vectorized;
 
 use super::matrix::Matrix;
-use super::sampling::{FRACTION_BITS, Window, sample_row};
+use super::sampling::{FRACTION_BITS, Positions, Window};
 use super::{Border, Geometry, copy};
 use crate::RgbImage;
 
@@ -134,18 +135,18 @@ impl Warp {
 
     fn resample(&self, source: &RgbImage, result: &mut RgbImage) {
         let window = Window::new(source, self.window, self.border);
-        let width = self.width as usize;
-        let (mut across, mut down) = (vec![0; width], vec![0; width]);
+        let mut positions = Positions::default();
         let row_bytes = result.row_bytes();
         for (y, row) in (0..self.height).zip(result.pixels.chunks_exact_mut(row_bytes)) {
             let [start, end] = self.shown_span(f64::from(y) + 0.5);
-            let (across, down) = (&mut across[start..end], &mut down[start..end]);
+            positions.resize(end - start);
+            let Positions { across, down, .. } = &mut positions;
             self.positions(start, f64::from(y) + 0.5, across, down);
             let pixels = row.as_chunks_mut::<3>().0;
             pixels[..start].fill(self.fill);
             pixels[end..].fill(self.fill);
             let shown = &mut row[start * 3..end * 3];
-            sample_row(&window, self.interpolation, across, down, shown);
+            positions.sample(&window, self.interpolation, shown);
         }
     }
 
@@ -209,19 +210,33 @@ fn affine_positions(first: f64, step: f64, positions: &mut [i32]) {
         positions.fill(i32::MIN / 2);
         return;
     }
-    let (first, step) = ((first * ONE) as i64 + ROUND, (step * ONE) as i64);
-    for (index, position) in (0_i64..).zip(positions) {
-        *position = ((first + index * step) >> (SUM_BITS - FRACTION_BITS)) as i32;
-    }
+    step_by((first * ONE) as i64 + ROUND, (step * ONE) as i64, positions);
 }
 
-fn projective_positions(first: [f64; 3], step: [f64; 3], across: &mut [i32], down: &mut [i32]) {
-    const ONE: f64 = (1_u32 << FRACTION_BITS) as f64;
-    let fixed = |value: f64| (value.clamp(-FARTHEST, FARTHEST) * ONE).round_ties_even() as i32;
-    for (index, (across, down)) in across.iter_mut().zip(down).enumerate() {
-        let at = |axis: usize| first[axis] + step[axis] * index as f64;
-        let weight = 1.0 / at(2);
-        *across = fixed(at(0) * weight);
-        *down = fixed(at(1) * weight);
+vectorized! {
+    /// `first + index · step` without the bits that positions do not have.
+    fn step_by(first: i64, step: i64, positions: &mut [i32]) {
+        let mut at = first;
+        for position in positions {
+            *position = (at >> (SUM_BITS - FRACTION_BITS)) as i32;
+            at = at.wrapping_add(step);
+        }
+    }
+
+    fn projective_positions(
+        first: [f64; 3],
+        step: [f64; 3],
+        across: &mut [i32],
+        down: &mut [i32],
+    ) {
+        const ONE: f64 = (1_u32 << FRACTION_BITS) as f64;
+        let fixed =
+            |value: f64| (value.clamp(-FARTHEST, FARTHEST) * ONE).round_ties_even() as i32;
+        for (index, (across, down)) in (0_i32..).zip(across.iter_mut().zip(down)) {
+            let at = |axis: usize| first[axis] + step[axis] * f64::from(index);
+            let weight = 1.0 / at(2);
+            *across = fixed(at(0) * weight);
+            *down = fixed(at(1) * weight);
+        }
     }
 }
