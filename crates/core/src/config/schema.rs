@@ -75,7 +75,8 @@ pub struct DataConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_gb: Option<f64>,
     /// Side in pixels at which training images are loaded and cached, for an augmentation that
-    /// cuts out of them; what it leaves is resized to the input. Absent means the input's size.
+    /// cuts out of them; what it leaves is resized to the input. Absent means
+    /// [`DataConfig::training_side`]'s choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_size: Option<u32>,
     /// Random changes to training images; absent means none.
@@ -92,6 +93,32 @@ impl DataConfig {
         const GIGABYTE: f64 = 1e9;
         // `as` saturates.
         (self.cache_gb.unwrap_or(Self::DEFAULT_CACHE_GB) * GIGABYTE) as u64
+    }
+
+    /// Side in pixels at which training images are loaded: `cache_size`. Where it is absent, the
+    /// input's; and where a random crop cuts out a share of the image, so much more, in steps of
+    /// 8 and at most twice as much, that a part of the mean area has as many pixels as the input.
+    pub fn training_side(&self) -> u32 {
+        if let Some(side) = self.cache_size {
+            return side;
+        }
+        let area = self
+            .augment
+            .as_ref()
+            .and_then(AugmentConfig::mean_crop_area);
+        let factor = area.map_or(1.0, |area| area.max(0.25).sqrt().recip());
+        if factor <= 1.0 {
+            return self.image_size;
+        }
+        let side = (f64::from(self.image_size) * factor).ceil() as u32;
+        side.next_multiple_of(8).min(2 * self.image_size).min(8192)
+    }
+
+    /// Random changes to training images, as they are done to an image of
+    /// [`Self::training_side`]: a random crop gives the input's size.
+    pub fn training_augment(&self) -> Option<AugmentConfig> {
+        let augment = self.augment.clone()?;
+        Some(augment.cropping_to(self.image_size))
     }
 }
 

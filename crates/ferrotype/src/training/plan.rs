@@ -71,13 +71,8 @@ impl Plan {
 
     /// How batches are made.
     pub(crate) fn loader_options(&self) -> anyhow::Result<LoaderOptions> {
-        let augment = self
-            .config
-            .data
-            .augment
-            .clone()
-            .map(Augment::new)
-            .transpose()?;
+        let augment = self.config.data.training_augment();
+        let augment = augment.map(Augment::new).transpose()?;
         Ok(LoaderOptions {
             transform: self.transform()?,
             source_transform: self.source_transform()?,
@@ -116,9 +111,10 @@ impl Plan {
     /// How training images are loaded where that is not at the input size.
     pub(super) fn source_transform(&self) -> anyhow::Result<Option<Transform>> {
         let data = &self.config.data;
-        let Some(side) = data.cache_size.filter(|side| *side != data.image_size) else {
+        let side = data.training_side();
+        if side == data.image_size {
             return Ok(None);
-        };
+        }
         let preprocessing = Preprocessing {
             width: side,
             height: side,

@@ -91,6 +91,44 @@ impl AugmentConfig {
         let message = "`data.augment` has a parameter that is no finite number";
         Err(ConfigError::new(ConfigErrorKind::OutOfRange, message))
     }
+
+    /// The share of an image's area that a random crop cuts out in the mean, the least of several
+    /// crops; none where nothing cuts out a share.
+    pub fn mean_crop_area(&self) -> Option<f64> {
+        mean_crop_area(&self.0)
+    }
+
+    /// The same with random crops that keep the image's size giving images of this side.
+    #[must_use]
+    pub fn cropping_to(mut self, side: u32) -> Self {
+        crop_to(&mut self.0, side);
+        self
+    }
+}
+
+fn mean_crop_area(steps: &[Transform]) -> Option<f64> {
+    let areas = steps.iter().filter_map(|step| match step {
+        Transform::RandomResizedCrop(own) => Some((own.scale[0] + own.scale[1]) / 2.0),
+        Transform::OneOf(own) => mean_crop_area(&own.transforms.0),
+        Transform::SomeOf(own) => mean_crop_area(&own.transforms.0),
+        Transform::Sequential(own) => mean_crop_area(&own.transforms.0),
+        _ => None,
+    });
+    areas.min_by(f64::total_cmp)
+}
+
+fn crop_to(steps: &mut [Transform], side: u32) {
+    for step in steps {
+        match step {
+            Transform::RandomResizedCrop(own) if [own.width, own.height] == [0, 0] => {
+                (own.width, own.height) = (side, side);
+            }
+            Transform::OneOf(own) => crop_to(&mut own.transforms.0, side),
+            Transform::SomeOf(own) => crop_to(&mut own.transforms.0, side),
+            Transform::Sequential(own) => crop_to(&mut own.transforms.0, side),
+            _ => {}
+        }
+    }
 }
 
 /// The rule of `data.augment`.

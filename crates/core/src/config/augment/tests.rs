@@ -201,3 +201,31 @@ fn a_configuration_made_by_hand_is_checked_too() {
     })]);
     assert!(config.check().is_err());
 }
+
+#[test]
+fn images_are_loaded_larger_for_a_crop_that_cuts_a_share_out_of_them() {
+    let side = |augment: Json, cache_size: Option<u32>| {
+        let data: crate::config::DataConfig = serde_json::from_value(json!({
+            "image_size": 224, "mean": [0, 0, 0], "std": [1, 1, 1], "workers": 0,
+            "cache_size": cache_size, "augment": augment,
+        }))
+        .unwrap();
+        data.training_side()
+    };
+    assert_eq!(side(json!({"rotate": 0.5}), None), 224);
+    assert_eq!(side(json!({"random_resized_crop": {}}), None), 312);
+    assert_eq!(side(json!({"random_resized_crop": {}}), Some(256)), 256);
+    let rare = json!({"one_of": [{"random_resized_crop": {"scale": [0.01, 0.1]}}, "invert"]});
+    assert_eq!(side(rare, None), 448);
+    let whole = json!({"random_resized_crop": {"scale": [1, 1]}});
+    assert_eq!(side(whole, None), 224);
+}
+
+#[test]
+fn crops_of_no_size_get_one() {
+    let config = read(json!({"one_of": [{"random_resized_crop": {}}], "rotate": 0.5}));
+    let sized = read(json!({
+        "one_of": [{"random_resized_crop": {"height": 64, "width": 64}}], "rotate": 0.5,
+    }));
+    assert_eq!(config.cropping_to(64), sized);
+}

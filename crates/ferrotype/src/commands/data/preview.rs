@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     let store = context.existing_store()?;
     let version = context.wait(store.dataset_version(&arguments.dataset))?;
     let config = config_files::compose(context, &arguments.overrides)?.config;
-    let augment = config.data.augment.clone().filter(|_| arguments.augment);
+    let augment = config.data.training_augment().filter(|_| arguments.augment);
     if arguments.augment && augment.is_none() {
         return Err(Failure::new("the configuration has no random changes")
             .hint("choose some with `data/augment=light`")
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
     }
     let augment = augment.map(Augment::new).transpose()?;
     // The size at which training changes its images.
-    let side = config.data.cache_size.unwrap_or(config.data.image_size);
+    let side = config.data.training_side();
     let transform = Transform::new(&Preprocessing {
         width: side,
         height: side,
