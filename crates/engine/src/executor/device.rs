@@ -49,13 +49,13 @@ impl Device {
     /// says why.
     fn best() -> Self {
         let mut reasons = Vec::new();
-        let builds: [(bool, fn() -> Result<Self, EngineError>); 2] = [
-            (cfg!(feature = "cuda"), || cuda(0)),
+        let found = [
+            cfg!(feature = "cuda").then(|| cuda(0)),
             // Not a GPU that is imitated by the processor: our own code is faster.
-            (cfg!(feature = "wgpu"), real_wgpu),
+            cfg!(feature = "wgpu").then(real_wgpu),
         ];
-        for (_, open) in builds.into_iter().filter(|(is_built, _)| *is_built) {
-            match open() {
+        for device in found.into_iter().flatten() {
+            match device {
                 Ok(device) => return device,
                 Err(error) => reasons.push(error.to_string()),
             }
