@@ -12,7 +12,7 @@ const NONE: u8 = 0x80;
 
 /// For each channel and each of the three registers that 16 pixels fill: which of its bytes belong where in
 /// the channel.
-const SPLIT: [[[u8; BYTES]; 3]; 3] = {
+static SPLIT: [[[u8; BYTES]; 3]; 3] = {
     let mut masks = [[[NONE; BYTES]; 3]; 3];
     let mut at = 0;
     while at < 3 * BYTES {
@@ -23,7 +23,7 @@ const SPLIT: [[[u8; BYTES]; 3]; 3] = {
 };
 
 /// For each register and each channel: which of the channel's bytes belong where in the register.
-const JOIN: [[[u8; BYTES]; 3]; 3] = {
+static JOIN: [[[u8; BYTES]; 3]; 3] = {
     let mut masks = [[[NONE; BYTES]; 3]; 3];
     let mut at = 0;
     while at < 3 * BYTES {
@@ -65,17 +65,16 @@ fn split_by_shuffles(pixels: &[u8], channels: [&mut [u8]; 3]) {
     let (blocks, rest) = pixels.as_chunks::<{ 3 * BYTES }>();
     let [(reds, red_rest), (greens, green_rest), (blues, blue_rest)] =
         channels.map(|channel| channel.as_chunks_mut::<BYTES>());
-    let masks = SPLIT.map(|masks| masks.map(|mask| load(&mask)));
     for (((block, red), green), blue) in blocks.iter().zip(reds).zip(greens).zip(blues) {
         let parts = block.as_chunks::<BYTES>().0;
         let parts = [load(&parts[0]), load(&parts[1]), load(&parts[2])];
-        for (channel, masks) in [red, green, blue].into_iter().zip(masks) {
+        for (channel, masks) in [red, green, blue].into_iter().zip(&SPLIT) {
             let bytes = _mm_or_si128(
                 _mm_or_si128(
-                    _mm_shuffle_epi8(parts[0], masks[0]),
-                    _mm_shuffle_epi8(parts[1], masks[1]),
+                    _mm_shuffle_epi8(parts[0], load(&masks[0])),
+                    _mm_shuffle_epi8(parts[1], load(&masks[1])),
                 ),
-                _mm_shuffle_epi8(parts[2], masks[2]),
+                _mm_shuffle_epi8(parts[2], load(&masks[2])),
             );
             store(bytes, channel);
         }
@@ -88,16 +87,15 @@ fn join_by_shuffles(channels: [&[u8]; 3], pixels: &mut [u8]) {
     let (blocks, rest) = pixels.as_chunks_mut::<{ 3 * BYTES }>();
     let [(reds, red_rest), (greens, green_rest), (blues, blue_rest)] =
         channels.map(|channel| channel.as_chunks::<BYTES>());
-    let masks = JOIN.map(|masks| masks.map(|mask| load(&mask)));
     for (((block, red), green), blue) in blocks.iter_mut().zip(reds).zip(greens).zip(blues) {
         let [red, green, blue] = [load(red), load(green), load(blue)];
-        for (part, masks) in block.as_chunks_mut::<BYTES>().0.iter_mut().zip(masks) {
+        for (part, masks) in block.as_chunks_mut::<BYTES>().0.iter_mut().zip(&JOIN) {
             let bytes = _mm_or_si128(
                 _mm_or_si128(
-                    _mm_shuffle_epi8(red, masks[0]),
-                    _mm_shuffle_epi8(green, masks[1]),
+                    _mm_shuffle_epi8(red, load(&masks[0])),
+                    _mm_shuffle_epi8(green, load(&masks[1])),
                 ),
-                _mm_shuffle_epi8(blue, masks[2]),
+                _mm_shuffle_epi8(blue, load(&masks[2])),
             );
             store(bytes, part);
         }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ferrotype_kernels::{pixels, vectorized};
 
-use super::color::blocks::{byte, whole};
+use super::color::blocks::{byte, nearest, whole};
 use crate::RgbImage;
 
 /// T.81, table K.1.
@@ -242,13 +242,6 @@ vectorized! {
             }
         }
     }
-}
-
-/// The nearest whole number, by adding one whose fraction has no bits left.
-#[inline(always)]
-fn nearest(value: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
-    (value + SHIFT) - SHIFT
 }
 
 /// A product of matrices, row by row so that a row is a vector.

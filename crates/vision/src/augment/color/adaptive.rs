@@ -3,7 +3,7 @@
 
 use ferrotype_kernels::{pixels, vectorized};
 
-use super::blocks::{BLOCK, for_each_block};
+use super::blocks::{BLOCK, for_each_block, integer};
 use super::lab;
 use super::tables::ColorTable;
 use crate::RgbImage;
@@ -139,7 +139,7 @@ vectorized! {
             let first = corner(0) * (1.0 - along) + corner(1) * along;
             let second = corner(2) * (1.0 - along) + corner(3) * along;
             let between = first * (1.0 - down) + second * down;
-            *value = between.round_ties_even() as i32 as u8;
+            *value = integer(between) as u8;
         }
     }
 }

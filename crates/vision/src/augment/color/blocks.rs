@@ -45,16 +45,34 @@ pub(super) fn map(planes: &mut Planes, change: impl Fn([f32; 3]) -> [f32; 3]) {
     }
 }
 
-/// A byte from a real value; through a whole number, which is quicker in vectors.
+/// 1.5 · 2²³: a sum with it has no bits after the point, and its lowest ones are a whole number's.
+///
+/// Conversions by `as` saturate, which the compiler does value by value; these it does in vectors.
+const SHIFT: f32 = 12_582_912.0;
+
+/// The nearest whole number of a value below 2²².
 #[inline(always)]
-pub(in crate::augment) fn byte(value: f32) -> u8 {
-    value.clamp(0.0, 255.0) as i32 as u8
+pub(in crate::augment) fn nearest(value: f32) -> f32 {
+    (value + SHIFT) - SHIFT
 }
 
-/// The whole part of a number that is not negative.
+/// The whole number below a value, which is below 2²².
 #[inline(always)]
 pub(in crate::augment) fn whole(value: f32) -> f32 {
-    value as i32 as f32
+    let near = nearest(value);
+    if near > value { near - 1.0 } else { near }
+}
+
+/// The nearest whole number of a value below 2²², as an integer.
+#[inline(always)]
+pub(in crate::augment) fn integer(value: f32) -> i32 {
+    (value + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
+}
+
+/// A byte from a real value, cut off.
+#[inline(always)]
+pub(in crate::augment) fn byte(value: f32) -> u8 {
+    integer(whole(value.clamp(0.0, 255.0))) as u8
 }
 
 /// Luma as torchvision weighs it.
@@ -93,8 +111,29 @@ vectorized! {
         let mut sum = 0_i32;
         for index in 0..BLOCK {
             let color = [reds[index], greens[index], blues[index]].map(f32::from);
-            sum += luma(color) as i32;
+            sum += integer(whole(luma(color)));
         }
         *total += sum as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_are_those_of_casts() {
+        for step in 0..=256 * 64_u16 {
+            for value in [f32::from(step) / 64.0, f32::from(step).next_down() / 64.0] {
+                assert_eq!(byte(value), value as u8, "{value}");
+                assert_eq!(whole(value), value.floor(), "{value}");
+                assert_eq!(
+                    integer(-value),
+                    -(value.round_ties_even() as i32),
+                    "{value}"
+                );
+            }
+        }
+        assert_eq!([byte(-0.1), byte(255.9), byte(1e9)], [0, 255, 255]);
     }
 }

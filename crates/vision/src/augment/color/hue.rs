@@ -2,7 +2,7 @@
 
 use ferrotype_kernels::vectorized;
 
-use super::blocks::{Planes, map, whole};
+use super::blocks::{Planes, integer, map, whole};
 
 /// Where the largest value is: six times the hue's share of the circle, times the range of the values; may be
 /// negative.
@@ -22,10 +22,11 @@ fn turn([red, green, blue]: [f32; 3], most: f32, range: f32) -> f32 {
 #[inline(always)]
 fn opencv_hue(color: [f32; 3], most: f32, range: f32) -> [f32; 2] {
     const ONE: f32 = 4096.0;
-    let quotient = |of: f32, by: f32| (of * ONE / if by == 0.0 { 1.0 } else { by } + 0.5) as i32;
+    let quotient =
+        |of: f32, by: f32| integer(whole(of * ONE / if by == 0.0 { 1.0 } else { by } + 0.5));
     let descale = |value: i32| (value + 2048) >> 12;
-    let saturation = descale(range as i32 * quotient(255.0, most));
-    let hue = descale(turn(color, most, range) as i32 * quotient(30.0, range));
+    let saturation = descale(integer(range) * quotient(255.0, most));
+    let hue = descale(integer(turn(color, most, range)) * quotient(30.0, range));
     let hue = if hue < 0 { hue + 180 } else { hue };
     [hue as f32, saturation as f32]
 }

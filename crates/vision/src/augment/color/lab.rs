@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ferrotype_kernels::vectorized;
 
-use super::blocks::{BLOCK, Planes};
+use super::blocks::{BLOCK, Planes, integer};
 
 /// Bits after the point of linear values, of coefficients and of their roots, as in OpenCV.
 const LINEAR_BITS: u32 = 3;
@@ -95,11 +95,11 @@ fn curved(linear: f32) -> u8 {
 fn step(linear: f32) -> u16 {
     let linear = linear.clamp(0.0, 1.0);
     let step = if linear < DARK {
-        linear * (16.0 * STEPS) + 0.5
+        linear * (16.0 * STEPS)
     } else {
-        linear * STEPS + (DARK_STEPS as f32 + 0.5)
+        linear * STEPS + DARK_STEPS as f32
     };
-    step as i32 as u16
+    integer(step) as u16
 }
 
 /// Divides by a power of two, rounded.

@@ -4,6 +4,7 @@ use ferrotype_kernels::vectorized;
 
 use super::{padded_row, reflect};
 use crate::RgbImage;
+use crate::augment::color::blocks::byte as cut_off;
 
 /// Weights of the pixels around one, by rows; a square of odd side.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,7 +226,7 @@ vectorized! {
             }
             let mut rounded = [0; BLOCK];
             for (byte, total) in rounded.iter_mut().zip(&totals) {
-                *byte = total.clamp(0.0, 255.0) as i32 as u8;
+                *byte = cut_off(*total);
             }
             result.copy_from_slice(&rounded[..result.len()]);
         }

@@ -4,7 +4,7 @@ use ferrotype_core::config::augment::Interpolation;
 use ferrotype_kernels::vectorized;
 
 use super::Border;
-use super::sampling::{FRACTION_BITS, Positions, Window};
+use super::sampling::{Positions, Window, fixed};
 use crate::RgbImage;
 use crate::augment::sample::LabelledBox;
 
@@ -73,11 +73,8 @@ impl Displacement {
 vectorized! {
     /// Positions in fixed point.
     fn fix(values: &[f32], positions: &mut [i32]) {
-        const ONE: f32 = (1_u32 << FRACTION_BITS) as f32;
-        const FARTHEST: f32 = 400_000.0;
-        for (position, value) in positions.iter_mut().zip(values) {
-            let value = value.clamp(-FARTHEST, FARTHEST) * ONE;
-            *position = value.round_ties_even() as i32;
+        for (position, &value) in positions.iter_mut().zip(values) {
+            *position = fixed(value.into());
         }
     }
 }

@@ -11,6 +11,19 @@ use crate::RgbImage;
 pub(super) const FRACTION_BITS: u32 = 12;
 const ONE: i32 = 1 << FRACTION_BITS;
 
+/// A position in fixed point, rounded; by a sum whose lowest bits are the whole number's, for the
+/// compiler makes no vectors of saturating casts.
+#[inline(always)]
+pub(super) fn fixed(position: f64) -> i32 {
+    /// 1.5 · 2⁵²
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    let position = position.clamp(-FARTHEST, FARTHEST) * ONE as f64;
+    (position + SHIFT).to_bits() as i32
+}
+
+/// The largest position, far outside of any image.
+pub(super) const FARTHEST: f64 = 400_000.0;
+
 /// The part of an image that is looked at; around it is its border.
 pub(super) struct Window<'a> {
     /// From the window's first pixel on.

@@ -4,7 +4,7 @@ use ferrotype_core::config::augment::{BorderMode, Color, Interpolation};
 use ferrotype_kernels::vectorized;
 
 use super::matrix::Matrix;
-use super::sampling::{FRACTION_BITS, Positions, Window};
+use super::sampling::{FARTHEST, FRACTION_BITS, Positions, Window, fixed};
 use super::{Border, Geometry, copy};
 use crate::RgbImage;
 
@@ -195,8 +195,6 @@ fn edges_of(back: &Matrix, [width, height]: [u32; 2]) -> [Edge; 4] {
     [x, y, far(width, x), far(height, y)]
 }
 
-/// The largest position, far outside of any image.
-const FARTHEST: f64 = 400_000.0;
 /// Bits after the point of the sums that positions are rounded from.
 const SUM_BITS: u32 = 32;
 
@@ -229,9 +227,6 @@ vectorized! {
         across: &mut [i32],
         down: &mut [i32],
     ) {
-        const ONE: f64 = (1_u32 << FRACTION_BITS) as f64;
-        let fixed =
-            |value: f64| (value.clamp(-FARTHEST, FARTHEST) * ONE).round_ties_even() as i32;
         for (index, (across, down)) in (0_i32..).zip(across.iter_mut().zip(down)) {
             let at = |axis: usize| first[axis] + step[axis] * f64::from(index);
             let weight = 1.0 / at(2);
