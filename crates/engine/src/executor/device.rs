@@ -1,6 +1,6 @@
 //! Which device trains, and the executor for it.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use ferrotype_core::config::schema::{DeviceConfig, OptimizerConfig};
 use ferrotype_core::graph::Graph;
@@ -49,12 +49,10 @@ impl Device {
     /// says why.
     fn best() -> Self {
         let mut reasons = Vec::new();
-        let found = [
-            cfg!(feature = "cuda").then(|| cuda(0)),
-            // Not a GPU that is imitated by the processor: our own code is faster.
-            cfg!(feature = "wgpu").then(real_wgpu),
-        ];
-        for device in found.into_iter().flatten() {
+        let cuda = iter::once_with(|| cfg!(feature = "cuda").then(|| cuda(0)));
+        // Not a GPU that is imitated by the processor: our own code is faster.
+        let wgpu = iter::once_with(|| cfg!(feature = "wgpu").then(real_wgpu));
+        for device in cuda.chain(wgpu).flatten() {
             match device {
                 Ok(device) => return device,
                 Err(error) => reasons.push(error.to_string()),

@@ -205,7 +205,7 @@ fn a_configuration_made_by_hand_is_checked_too() {
 #[test]
 fn images_are_loaded_larger_for_a_crop_that_cuts_a_share_out_of_them() {
     let side = |augment: Json, cache_size: Option<u32>| {
-        let data: crate::config::DataConfig = serde_json::from_value(json!({
+        let data: crate::config::schema::DataConfig = serde_json::from_value(json!({
             "image_size": 224, "mean": [0, 0, 0], "std": [1, 1, 1], "workers": 0,
             "cache_size": cache_size, "augment": augment,
         }))
