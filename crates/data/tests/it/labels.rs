@@ -105,9 +105,9 @@ fn what_the_table_leaves_open_is_refused() {
         twice.contains("lines 4 and 8 are both of `images/002.png`"),
         "{twice}"
     );
-    let ambiguous = refusal(&|fixture, _| fixture.write("more/000.png", &png(2, 9)));
+    let ambiguous = refusal(&|fixture, _| fixture.write("images/more/000.png", &png(2, 9)));
     assert!(
-        ambiguous.contains("`000.png` in line 2 may be `images/000.png` or `more/000.png`"),
+        ambiguous.contains("`000.png` in line 2 may be `images/000.png` or `images/more/000.png`"),
         "{ambiguous}"
     );
     let unknown = refusal(&|fixture, table| {

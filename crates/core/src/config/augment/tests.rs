@@ -215,7 +215,7 @@ fn images_are_loaded_larger_for_a_crop_that_cuts_a_share_out_of_them() {
     assert_eq!(side(json!({"rotate": 0.5}), None), 224);
     assert_eq!(side(json!({"random_resized_crop": {}}), None), 312);
     assert_eq!(side(json!({"random_resized_crop": {}}), Some(256)), 256);
-    let rare = json!({"one_of": [{"random_resized_crop": {"scale": [0.01, 0.1]}}, "invert"]});
+    let rare = json!({"one_of": [{"random_resized_crop": {"scale": [0.01, 0.1]}}, {"invert": {}}]});
     assert_eq!(side(rare, None), 448);
     let whole = json!({"random_resized_crop": {"scale": [1, 1]}});
     assert_eq!(side(whole, None), 224);

@@ -154,7 +154,7 @@ impl Reading {
 }
 
 fn values_of(data: TensorData) -> Result<Vec<f32>, EngineError> {
-    data.into_vec::<f32>()
+    data.try_into_vec::<f32>()
         .map_err(|error| device_error(format!("the device computes in another type: {error:?}")))
 }
 
