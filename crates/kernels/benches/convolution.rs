@@ -70,11 +70,18 @@ fn measure(name: &str, shape: &Convolution) {
     let mut gradient = numbers(input.len());
     let pixels = shape.batch * shape.output[0] * shape.output[1];
     let operations = 2.0 * (pixels * weight_len) as f64;
-    let forward = best(|| convolution::forward(shape, &input, &weight, None, &mut output));
+    let forward =
+        best(|| convolution::forward(shape, input.as_slice().into(), &weight, None, &mut output));
     let by_input = best(|| convolution::backward_input(shape, &weight, &output, &mut gradient));
     let mut weight_gradient = numbers(weight_len);
-    let by_weight =
-        best(|| convolution::backward_weight(shape, &input, &output, &mut weight_gradient));
+    let by_weight = best(|| {
+        convolution::backward_weight(
+            shape,
+            input.as_slice().into(),
+            &output,
+            &mut weight_gradient,
+        )
+    });
     let speed = |time: Duration| {
         format!(
             "{:>4.0} ({:>6.2})",

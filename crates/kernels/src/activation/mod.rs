@@ -54,6 +54,12 @@ impl Activation {
         )
     }
 
+    /// Whether it is a few operations, so that computing it again costs less than a pass over
+    /// memory.
+    pub const fn is_cheap(self) -> bool {
+        !matches!(self, Self::Silu | Self::Sigmoid | Self::Gelu)
+    }
+
     /// Whether it grows with its input, so that the largest value comes of the largest input, and
     /// is flat outside an interval on which it is linear.
     pub const fn is_rectifier(self) -> bool {

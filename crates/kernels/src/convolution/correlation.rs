@@ -8,6 +8,8 @@ use rayon::prelude::*;
 use super::packing::Panels;
 use super::tile::{PANEL, Products, Run, SharedOutput, correlate};
 use super::winograd;
+use crate::CHUNK;
+use crate::normalization::{Moments, Prepared};
 use crate::scratch::with_scratch;
 
 /// Output pixels that are worked on at a time, at most.
@@ -49,6 +51,44 @@ pub(super) struct Correlation {
     /// From one point to the next.
     pub(super) step: [usize; 2],
 }
+
+/// The numbers that a correlation is taken of.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels<'a> {
+    pub(super) values: &'a [f32],
+    /// What is done to them as they are read; only for what goes band by band.
+    pub(super) normalization: Option<&'a Prepared>,
+}
+
+impl<'a> Pixels<'a> {
+    /// The numbers as they are.
+    pub(super) fn plain(values: &'a [f32]) -> Self {
+        Self {
+            values,
+            normalization: None,
+        }
+    }
+
+    /// Writes what becomes of all of them.
+    pub(super) fn read_all(&self, target: &mut [f32]) {
+        let len = self.normalization.map_or(CHUNK, Prepared::piece_len);
+        let pieces = target.par_chunks_mut(len).enumerate();
+        pieces.for_each(|(index, target)| self.read(index * len, target));
+    }
+
+    /// Writes what becomes of the pixels from number `start` on.
+    fn read(&self, start: usize, target: &mut [f32]) {
+        let source = &self.values[start..][..target.len()];
+        match self.normalization {
+            Some(normalization) => normalization.apply(source, target),
+            None => target.copy_from_slice(source),
+        }
+    }
+}
+
+/// What is measured of a correlation's output while it is in the cache: the moments of each band;
+/// none where the output is not computed band by band.
+pub(super) type BandMoments = Option<Vec<Moments>>;
 
 /// The input of a piece of the work: the images themselves or a padded copy of a part.
 #[derive(Debug, Clone, Copy)]
@@ -172,18 +212,26 @@ impl Correlation {
     }
 
     /// Writes the correlation of `input` with `weights`, plus `bias`, to its points in `output`.
+    /// Answers with the moments of the output if it `measures` them.
     pub(super) fn run(
         &self,
-        input: &[f32],
+        input: Pixels<'_>,
         weights: &Panels<'_>,
         bias: Option<&[f32]>,
         output: &mut [f32],
-    ) {
+        measures: bool,
+    ) -> BandMoments {
         if self.grid_points() == 0 || self.images == 0 {
-            return;
+            return None;
         }
+        let goes_by_band = !winograd::pays(self) && !self.is_mostly_edge();
+        assert!(
+            goes_by_band || input.normalization.is_none(),
+            "only bands are normalised"
+        );
         if winograd::pays(self) {
-            return winograd::run(self, input, weights, bias, output);
+            winograd::run(self, input.values, weights, bias, output);
+            return None;
         }
         // SAFETY: each point's channels are written by one thread, that of its band or panel, and
         // `output` is used for nothing else.
@@ -196,11 +244,34 @@ impl Correlation {
             bias,
             output,
         };
-        if self.is_mostly_edge() {
-            task.by_point();
+        if goes_by_band {
+            task.by_band(measures)
         } else {
-            task.by_band();
+            task.by_point();
+            None
         }
+    }
+
+    /// Whether the points are all pixels of the output, so that a band of them lies together.
+    pub(super) fn is_dense(&self) -> bool {
+        self.spread == self.grid
+    }
+
+    /// The moments of a band of the output.
+    ///
+    /// # Safety
+    /// This thread has written the band, and nobody else writes to it.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn band_moments(
+        &self,
+        image: usize,
+        rows: Range<usize>,
+        output: SharedOutput,
+    ) -> Moments {
+        let len = rows.len() * self.grid[1] * self.out_channels;
+        // SAFETY: as the caller promises.
+        let band = unsafe { output.written(self.place(image, rows.start, 0), len) };
+        Moments::of(band, self.out_channels)
     }
 
     /// Bands of grid rows, of about equal size, that are worked on at a time: of all images.
@@ -228,33 +299,35 @@ impl Correlation {
     /// and where the window of the band's first point begins in them.
     pub(super) fn with_band<R>(
         &self,
-        input: &[f32],
+        input: Pixels<'_>,
         image: usize,
         rows: Range<usize>,
         work: impl FnOnce(Source<'_>, usize) -> R,
     ) -> R {
-        let image_values = &input[image * self.image_len()..][..self.image_len()];
+        let first = image * self.image_len();
         let row_len = self.input[1] * self.in_channels;
         let vertical = self.window(0, rows);
         let horizontal = self.window(1, 0..self.grid[1]);
         if self.is_inside() {
-            let start =
-                vertical.start as usize * row_len + horizontal.start as usize * self.in_channels;
-            return work(
-                Source {
-                    values: image_values,
-                    row_len,
-                },
-                start,
-            );
+            let top = vertical.start as usize * row_len;
+            let start = horizontal.start as usize * self.in_channels;
+            if input.normalization.is_none() {
+                let values = &input.values[first..][..self.image_len()];
+                return work(Source { values, row_len }, top + start);
+            }
+            return with_scratch(vertical.count() * row_len, |values| {
+                input.read(first + top, values);
+                let values = &*values;
+                work(Source { values, row_len }, start)
+            });
         }
         let padded_len = (horizontal.end - horizontal.start) as usize * self.in_channels;
         with_scratch(padded_len * vertical.clone().count(), |padded| {
             for (target, y) in padded.chunks_exact_mut(padded_len).zip(vertical) {
                 match usize::try_from(y).ok().filter(|y| *y < self.input[0]) {
                     Some(y) => {
-                        let source = &image_values[y * row_len..][..row_len];
-                        pad_row(source, horizontal.start * self.in_channels as isize, target);
+                        let start = horizontal.start * self.in_channels as isize;
+                        pad_row(input, first + y * row_len, row_len, start, target);
                     }
                     None => target.fill(0.0),
                 }
@@ -270,13 +343,14 @@ impl Correlation {
     }
 }
 
-/// Copies the part of `source` from `start` on, with zeros before its beginning and after its end.
-fn pad_row(source: &[f32], start: isize, target: &mut [f32]) {
+/// Reads the part from `start` on of the row of `row_len` numbers that begins at `row`, with zeros
+/// before its beginning and after its end.
+fn pad_row(input: Pixels<'_>, row: usize, row_len: usize, start: isize, target: &mut [f32]) {
     let before = ((-start).max(0) as usize).min(target.len());
-    let from = (start.max(0) as usize).min(source.len());
-    let len = (source.len() - from).min(target.len() - before);
+    let from = (start.max(0) as usize).min(row_len);
+    let len = (row_len - from).min(target.len() - before);
     target[..before].fill(0.0);
-    target[before..before + len].copy_from_slice(&source[from..from + len]);
+    input.read(row + from, &mut target[before..before + len]);
     target[before + len..].fill(0.0);
 }
 
@@ -286,7 +360,7 @@ fn continues(last: &Run, next: &Run) -> bool {
 
 struct Task<'a> {
     shape: &'a Correlation,
-    input: &'a [f32],
+    input: Pixels<'a>,
     weights: &'a Panels<'a>,
     bias: Option<&'a [f32]>,
     output: SharedOutput,
@@ -294,16 +368,20 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Band by band of an image, for all channels.
-    fn by_band(&self) {
-        self.shape
-            .bands()
-            .into_par_iter()
-            .for_each(|(image, rows)| {
-                self.shape
-                    .with_band(self.input, image, rows.clone(), |source, start| {
-                        self.band(image, rows, source, start);
-                    });
-            });
+    fn by_band(&self, measures: bool) -> BandMoments {
+        let band = |(image, rows): (usize, Range<usize>)| {
+            self.shape
+                .with_band(self.input, image, rows.clone(), |source, start| {
+                    self.band(image, rows.clone(), source, start);
+                });
+            // SAFETY: this call has written the band, which is no other call's.
+            #[allow(unsafe_code)]
+            let moments = || unsafe { self.shape.band_moments(image, rows.clone(), self.output) };
+            (measures && self.shape.is_dense()).then(moments)
+        };
+        // All bands, before it is asked whether they were measured.
+        let moments: Vec<_> = self.shape.bands().into_par_iter().map(band).collect();
+        moments.into_iter().collect()
     }
 
     fn band(&self, image: usize, rows: Range<usize>, source: Source<'_>, start: usize) {
@@ -356,7 +434,7 @@ impl Task<'_> {
         let places: Vec<usize> = (0..shape.images)
             .map(|image| shape.place(image, y, x))
             .collect();
-        self.panel(group, panel, self.input, &pixels, &runs, &places);
+        self.panel(group, panel, self.input.values, &pixels, &runs, &places);
     }
 
     fn panel(

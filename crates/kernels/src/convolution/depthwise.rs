@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::correlation::{Correlation, Source};
+use super::correlation::{BandMoments, Correlation, Pixels, Source};
 use super::tile::{SharedOutput, load, tile_size, with_constant};
 
 /// Pieces of the batch whose gradients by the weight are summed apart.
@@ -25,13 +25,15 @@ pub(super) fn by_tap(weight: &[f32], all_taps: usize, taps: &[usize]) -> Vec<f32
 }
 
 /// Writes the correlation of `input` with `weight` (`[taps, channels]`), plus `bias`, to `output`.
+/// Answers with the moments of the output if it `measures` them.
 pub(super) fn run(
     shape: &Correlation,
-    input: &[f32],
+    input: Pixels<'_>,
     weight: &[f32],
     bias: Option<&[f32]>,
     output: &mut [f32],
-) {
+    measures: bool,
+) -> BandMoments {
     assert_eq!(weight.len(), shape.taps() * shape.in_channels, "weights");
     assert!(
         bias.is_none_or(|bias| bias.len() == shape.in_channels),
@@ -41,15 +43,22 @@ pub(super) fn run(
     // nothing else.
     #[allow(unsafe_code)]
     let output = unsafe { SharedOutput::new(output) };
-    shape.bands().into_par_iter().for_each(|(image, rows)| {
+    let band = |(image, rows): (usize, Range<usize>)| {
         shape.with_band(input, image, rows.clone(), |source, start| {
-            for (row, y) in rows.enumerate() {
+            for (row, y) in rows.clone().enumerate() {
                 let pixel = start + row * shape.stride[0] * source.row_len;
                 let place = shape.place(image, y, 0);
                 sum_row(shape, source, weight, bias, [pixel, place], output);
             }
         });
-    });
+        // SAFETY: this call has written the band, which is no other call's.
+        #[allow(unsafe_code)]
+        let moments = || unsafe { shape.band_moments(image, rows.clone(), output) };
+        (measures && shape.is_dense()).then(moments)
+    };
+    // All bands, before it is asked whether they were measured.
+    let moments: Vec<_> = shape.bands().into_par_iter().map(band).collect();
+    moments.into_iter().collect()
 }
 
 /// A row of outputs: `[pixel, place]` is where the first one's window begins in the source, and
@@ -208,7 +217,7 @@ fn sum_tile<S: Simd, const P: usize, const V: usize>(
 /// `target ← gradient by the weight`, `[channels][taps]`.
 pub(super) fn backward_weight(
     shape: &Convolution,
-    input: &[f32],
+    input: Pixels<'_>,
     gradient: &[f32],
     target: &mut [f32],
 ) {
@@ -243,7 +252,7 @@ pub(super) fn backward_weight(
 
 fn add_band(
     shape: &Correlation,
-    input: &[f32],
+    input: Pixels<'_>,
     gradient: &[f32],
     image: usize,
     rows: Range<usize>,

@@ -5,7 +5,7 @@
 //! correlation of its own, with the kernel of its taps.
 
 use super::Convolution;
-use super::correlation::Correlation;
+use super::correlation::{Correlation, Pixels};
 use super::depthwise;
 use super::packing::with_panels_of_inputs;
 
@@ -71,12 +71,14 @@ fn correlate_class(
         step: [row.step, column.step],
     }
     .with_images_joined();
+    let gradient = Pixels::plain(gradient);
     if shape.is_depthwise() {
         let weight = depthwise::by_tap(weight, shape.taps(), &taps);
-        return depthwise::run(&correlation, gradient, &weight, None, target);
+        depthwise::run(&correlation, gradient, &weight, None, target, false);
+        return;
     }
     with_panels_of_inputs(shape, weight, &taps, |panels| {
-        correlation.run(gradient, panels, None, target);
+        correlation.run(gradient, panels, None, target, false);
     });
 }
 

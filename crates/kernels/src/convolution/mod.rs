@@ -14,8 +14,9 @@ mod transforms;
 mod weight_gradient;
 mod winograd;
 
-use self::correlation::Correlation;
+use self::correlation::{BandMoments, Correlation, Pixels};
 use self::packing::{Size, with_panels_of_outputs};
+use crate::normalization::{Moments, Normalization, Prepared, Statistics, statistics};
 
 /// Shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,15 @@ impl Convolution {
         self.groups > 1 && self.group_inputs() == 1 && self.group_outputs() == 1
     }
 
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
+    }
+
+    /// Whether its input may be normalised while it is read (see [`Input`]).
+    pub fn normalizes_input(&self) -> bool {
+        self.is_depthwise() || self.is_pointwise()
+    }
+
     fn assert_lengths(&self, input: usize, weight: usize, output: usize) {
         assert_eq!(input, self.in_len(), "input length");
         assert_eq!(output, self.rows() * self.out_channels, "output length");
@@ -123,6 +133,33 @@ impl Convolution {
     }
 }
 
+/// What a convolution is taken of.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// NHWC.
+    pub values: &'a [f32],
+    /// What is taken is what this makes of the values, computed as they are read, a band of rows
+    /// at a time: it is never written. Only where [`Convolution::normalizes_input`].
+    pub normalization: Option<Normalization<'a>>,
+}
+
+impl<'a> From<&'a [f32]> for Input<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self {
+            values,
+            normalization: None,
+        }
+    }
+}
+
+impl Input<'_> {
+    fn prepared(&self, shape: &Convolution) -> Option<Prepared> {
+        let normalization = self.normalization.as_ref()?;
+        assert!(shape.normalizes_input(), "the input is normalised before");
+        Some(Prepared::new(normalization))
+    }
+}
+
 /// `output ← convolution of input + bias`. Input and output are NHWC, `weight` is
 /// `[out_channels, in_channels / groups, kernel height, kernel width]`.
 ///
@@ -130,20 +167,63 @@ impl Convolution {
 /// The lengths do not fit the shape.
 pub fn forward(
     shape: &Convolution,
-    input: &[f32],
+    input: Input<'_>,
     weight: &[f32],
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) {
-    shape.assert_lengths(input.len(), weight.len(), output.len());
+    run_forward(shape, input, weight, bias, output, false);
+}
+
+/// As [`forward`], with the [`statistics`] of the output, which are taken while it is in the cache
+/// where that is possible.
+///
+/// # Panics
+/// The lengths do not fit the shape, or the output is empty.
+pub fn forward_and_measure(
+    shape: &Convolution,
+    input: Input<'_>,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+) -> Statistics {
+    match run_forward(shape, input, weight, bias, output, true) {
+        Some(moments) => Moments::merged(&moments, shape.out_channels),
+        None => statistics(output, shape.out_channels),
+    }
+}
+
+fn run_forward(
+    shape: &Convolution,
+    input: Input<'_>,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    output: &mut [f32],
+    measures: bool,
+) -> BandMoments {
+    shape.assert_lengths(input.values.len(), weight.len(), output.len());
+    let prepared = input.prepared(shape);
+    let pixels = Pixels {
+        values: input.values,
+        normalization: prepared.as_ref(),
+    };
     if shape.is_depthwise() {
         let taps: Vec<usize> = (0..shape.taps()).collect();
         let weight = depthwise::by_tap(weight, shape.taps(), &taps);
-        return depthwise::run(&shape.correlation(), input, &weight, bias, output);
+        return depthwise::run(
+            &shape.correlation(),
+            pixels,
+            &weight,
+            bias,
+            output,
+            measures,
+        );
     }
     with_panels_of_outputs(shape, weight, |panels| {
-        shape.correlation().run(input, panels, bias, output);
-    });
+        shape
+            .correlation()
+            .run(pixels, panels, bias, output, measures)
+    })
 }
 
 /// `weight_gradient ← gradient by the weight`, given that by the output. The gradient by the bias
@@ -153,15 +233,24 @@ pub fn forward(
 /// The lengths do not fit the shape.
 pub fn backward_weight(
     shape: &Convolution,
-    input: &[f32],
+    input: Input<'_>,
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) {
-    shape.assert_lengths(input.len(), weight_gradient.len(), output_gradient.len());
+    shape.assert_lengths(
+        input.values.len(),
+        weight_gradient.len(),
+        output_gradient.len(),
+    );
+    let prepared = input.prepared(shape);
+    let pixels = Pixels {
+        values: input.values,
+        normalization: prepared.as_ref(),
+    };
     if shape.is_depthwise() {
-        depthwise::backward_weight(shape, input, output_gradient, weight_gradient);
+        depthwise::backward_weight(shape, pixels, output_gradient, weight_gradient);
     } else {
-        weight_gradient::run(shape, input, output_gradient, weight_gradient);
+        weight_gradient::run(shape, pixels, output_gradient, weight_gradient);
     }
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::activation::Activation;
+use crate::normalization::Source;
 
 /// Output size of a window over an axis.
 fn output_len(
@@ -217,7 +219,13 @@ fn every_pass_is_that_of_the_definition() {
         let bias = numbers(shape.out_channels, 3);
         let gradient = numbers(shape.rows() * shape.out_channels, 4);
         let mut output = vec![f32::NAN; gradient.len()];
-        forward(&shape, &input, &weight, Some(&bias), &mut output);
+        forward(
+            &shape,
+            input.as_slice().into(),
+            &weight,
+            Some(&bias),
+            &mut output,
+        );
         let mut expected = shape.reference_forward(&input, &weight);
         for (row, bias) in expected
             .chunks_mut(shape.out_channels)
@@ -233,7 +241,7 @@ fn every_pass_is_that_of_the_definition() {
         let expected = shape.reference_by_input(&weight, &gradient);
         assert_close("gradient by input", &shape, &by_input, &expected);
         let mut by_weight = vec![f32::NAN; weight.len()];
-        backward_weight(&shape, &input, &gradient, &mut by_weight);
+        backward_weight(&shape, input.as_slice().into(), &gradient, &mut by_weight);
         let expected = shape.reference_by_weight(&input, &gradient);
         assert_close("gradient by weight", &shape, &by_weight, &expected);
     }
@@ -253,15 +261,90 @@ fn one_thread_gives_the_bits_of_many() {
                 .unwrap();
             pool.install(|| {
                 let mut output = vec![0.0; gradient.len()];
-                forward(&shape, &input, &weight, None, &mut output);
+                forward(&shape, input.as_slice().into(), &weight, None, &mut output);
                 let mut by_input = vec![0.0; input.len()];
                 backward_input(&shape, &weight, &gradient, &mut by_input);
                 let mut by_weight = vec![0.0; weight.len()];
-                backward_weight(&shape, &input, &gradient, &mut by_weight);
+                backward_weight(&shape, input.as_slice().into(), &gradient, &mut by_weight);
                 (output, by_input, by_weight)
             })
         };
         assert_eq!(run(1), run(3));
+    }
+}
+
+#[test]
+fn an_input_that_is_normalised_on_the_way_gives_what_one_normalised_before_gives() {
+    let pointwise = |batch, side, channels| Case {
+        batch,
+        input: [side, side + 1],
+        channels,
+        kernel: [1, 1],
+        padding: [0, 0],
+        ..PLAIN
+    };
+    let more = [
+        // Few pixels for the weights' gradient, many, and groups.
+        pointwise(3, 7, [20, 70]),
+        pointwise(4, 40, [24, 40]),
+        Case {
+            groups: 2,
+            ..pointwise(3, 9, [34, 66])
+        },
+    ];
+    for case in CASES.iter().chain(&more) {
+        let shape = case.shape();
+        if !shape.normalizes_input() {
+            continue;
+        }
+        let values = numbers(shape.in_len(), 1);
+        let weight = numbers(shape.out_channels * shape.patch_len(), 2);
+        let gradient = numbers(shape.rows() * shape.out_channels, 3);
+        let [mean, scale, bias] = [4, 5, 6].map(|seed| numbers(shape.in_channels, seed));
+        let normalization = Normalization {
+            mean: &mean,
+            inverse_deviation: &vec![1.5; shape.in_channels],
+            weight: &scale,
+            bias: &bias,
+            activation: Some(Activation::Relu6),
+            source: Source::Batch,
+        };
+        let mut before = vec![0.0; values.len()];
+        crate::normalization::forward(&normalization, &values, None, &mut before);
+        let passes = |input: Input<'_>| {
+            let mut output = vec![f32::NAN; gradient.len()];
+            forward(&shape, input, &weight, None, &mut output);
+            let mut by_weight = vec![f32::NAN; weight.len()];
+            backward_weight(&shape, input, &gradient, &mut by_weight);
+            (output, by_weight)
+        };
+        let on_the_way = Input {
+            values: &values,
+            normalization: Some(normalization),
+        };
+        let expected = passes(before.as_slice().into());
+        assert_eq!(passes(on_the_way), expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn the_output_is_measured_as_it_is_written() {
+    for case in CASES {
+        let shape = case.shape();
+        let input = numbers(shape.in_len(), 1);
+        let weight = numbers(shape.out_channels * shape.patch_len(), 2);
+        let mut output = vec![f32::NAN; shape.rows() * shape.out_channels];
+        let input = input.as_slice().into();
+        let found = forward_and_measure(&shape, input, &weight, None, &mut output);
+        let expected = statistics(&output, shape.out_channels);
+        let pairs = [
+            (&found.mean, &expected.mean),
+            (&found.variance, &expected.variance),
+        ];
+        for (found, expected) in pairs.into_iter().flat_map(|(f, e)| f.iter().zip(e)) {
+            let difference = (found - expected).abs();
+            assert!(difference < 1e-5 * (1.0 + expected.abs()), "{shape:?}");
+        }
     }
 }
 

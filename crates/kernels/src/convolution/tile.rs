@@ -58,6 +58,20 @@ impl SharedOutput {
         }
     }
 
+    /// The `len` numbers from `start` on, for the thread that wrote them.
+    ///
+    /// # Safety
+    /// They have been written, and nobody writes to them while the answer lives.
+    ///
+    /// # Panics
+    /// There are not that many.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn written<'a>(self, start: usize, len: usize) -> &'a [f32] {
+        self.assert_holds(start + len);
+        // SAFETY: the numbers are there, and as the caller promises nobody writes to them.
+        unsafe { std::slice::from_raw_parts(self.start.add(start), len) }
+    }
+
     /// # Panics
     /// There are fewer than `len` numbers.
     pub(super) fn assert_holds(self, len: usize) {

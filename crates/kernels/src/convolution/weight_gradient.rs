@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::correlation::{Correlation, Source};
+use super::correlation::{Correlation, Pixels, Source};
 use super::packing::{Size, unpack_sum};
 use super::tile::{OuterProducts, PANEL, Span, add_outer_products};
 use super::winograd;
@@ -28,8 +28,16 @@ const MOST_PIECES: usize = 8;
 const MOST_PARTIAL_NUMBERS: usize = 4 * 1024 * 1024;
 
 /// `weight ← gradient by the weights`, given that by the outputs.
-pub(super) fn run(shape: &Convolution, input: &[f32], gradient: &[f32], weight: &mut [f32]) {
+pub(super) fn run(shape: &Convolution, input: Pixels<'_>, gradient: &[f32], weight: &mut [f32]) {
     let correlation = shape.correlation();
+    let bands = correlation.bands();
+    if input.normalization.is_some() && pieces(&correlation, shape, bands.len()) == 1 {
+        // Every panel reads every pixel.
+        return with_scratch(input.values.len(), |values| {
+            input.read_all(values);
+            run(shape, Pixels::plain(values), gradient, weight);
+        });
+    }
     let size = shape.panels_of_outputs();
     let task = Task {
         shape: &correlation,
@@ -38,14 +46,10 @@ pub(super) fn run(shape: &Convolution, input: &[f32], gradient: &[f32], weight: 
         size,
     };
     let is_by_winograd = winograd::pays(&correlation);
-    let bands = correlation.bands();
-    let pieces = match is_by_winograd || correlation.is_mostly_edge() {
-        true => 1,
-        false => task.pieces(bands.len()),
-    };
+    let pieces = pieces(&correlation, shape, bands.len());
     with_scratch(pieces * size.len(), |panels| {
         if is_by_winograd {
-            winograd::weight_gradient(&correlation, input, gradient, panels);
+            winograd::weight_gradient(&correlation, input.values, gradient, panels);
         } else if correlation.is_mostly_edge() {
             task.by_tap(panels);
         } else if pieces == 1 {
@@ -57,25 +61,26 @@ pub(super) fn run(shape: &Convolution, input: &[f32], gradient: &[f32], weight: 
     });
 }
 
+/// Sums of their own that it pays to make: 1, or 4 and more.
+fn pieces(correlation: &Correlation, shape: &Convolution, bands: usize) -> usize {
+    if winograd::pays(correlation) || correlation.is_mostly_edge() {
+        return 1;
+    }
+    let pieces = (shape.rows() / PIXELS_IN_PIECE)
+        .min(MOST_PARTIAL_NUMBERS / shape.panels_of_outputs().len().max(1))
+        .min(MOST_PIECES)
+        .min(bands);
+    if pieces < 4 { 1 } else { pieces }
+}
+
 struct Task<'a> {
     shape: &'a Correlation,
-    input: &'a [f32],
+    input: Pixels<'a>,
     gradient: &'a [f32],
     size: Size,
 }
 
 impl Task<'_> {
-    /// Sums of their own that it pays to make: 1, or 4 and more.
-    fn pieces(&self, bands: usize) -> usize {
-        let shape = self.shape;
-        let pixels = shape.images * shape.grid[0] * shape.grid[1];
-        let pieces = (pixels / PIXELS_IN_PIECE)
-            .min(MOST_PARTIAL_NUMBERS / self.size.len().max(1))
-            .min(MOST_PIECES)
-            .min(bands);
-        if pieces < 4 { 1 } else { pieces }
-    }
-
     /// All panels, each piece over its part of the bands.
     fn by_piece(&self, bands: &[(usize, Range<usize>)], panels: &mut [f32]) {
         let pieces = panels.len() / self.size.len();
@@ -254,7 +259,7 @@ impl Task<'_> {
         }
         add_outer_products(
             &OuterProducts {
-                input: self.input,
+                input: self.input.values,
                 input_step: shape.image_len(),
                 gradient: self.gradient,
                 gradient_step: shape.place(1, 0, 0),

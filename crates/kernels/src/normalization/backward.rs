@@ -33,7 +33,9 @@ pub fn backward(
     let activation = normalization.activation;
     let kind = match output {
         Some(_) => Slope::StoredFromOutput,
-        None if activation.is_some_and(is_costly) => Slope::StoredFromInput,
+        None if activation.is_some_and(|activation| !activation.is_cheap()) => {
+            Slope::StoredFromInput
+        }
         None => Slope::Recomputed,
     };
     let pass = Pass {
@@ -61,13 +63,6 @@ enum Slope {
     StoredFromInput,
     /// The same, from the output.
     StoredFromOutput,
-}
-
-fn is_costly(activation: Activation) -> bool {
-    matches!(
-        activation,
-        Activation::Silu | Activation::Sigmoid | Activation::Gelu
-    )
 }
 
 #[derive(Clone, Copy)]

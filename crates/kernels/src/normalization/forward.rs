@@ -39,7 +39,7 @@ pub fn forward(
 }
 
 vectorized! {
-    fn normalize(
+    pub(super) fn normalize(
         columns: &Columns,
         activation: Option<Activation>,
         input: &[f32],

@@ -11,6 +11,7 @@ mod tests;
 pub use self::backward::backward;
 pub use self::forward::forward;
 pub use self::pooled::{backward_pooled, forward_pooled};
+pub(crate) use self::statistics::Moments;
 pub use self::statistics::{Statistics, inverse_deviation, statistics};
 
 use crate::CHUNK;
@@ -60,6 +61,31 @@ impl Normalization<'_> {
     fn scale(&self) -> Vec<f32> {
         let factors = self.inverse_deviation.iter();
         factors.zip(self.weight).map(|(d, w)| d * w).collect()
+    }
+}
+
+/// A normalisation and its activation made ready to be applied to a few rows at a time.
+pub(crate) struct Prepared {
+    columns: Columns,
+    activation: Option<Activation>,
+}
+
+impl Prepared {
+    pub(crate) fn new(normalization: &Normalization<'_>) -> Self {
+        Self {
+            columns: Columns::of(normalization),
+            activation: normalization.activation,
+        }
+    }
+
+    /// Numbers that one thread takes at a time.
+    pub(crate) fn piece_len(&self) -> usize {
+        (CHUNK / self.columns.mean.len()).max(1) * self.columns.mean.len()
+    }
+
+    /// Writes what becomes of whole rows of `input`, on the calling thread.
+    pub(crate) fn apply(&self, input: &[f32], output: &mut [f32]) {
+        forward::normalize(&self.columns, self.activation, input, output);
     }
 }
 

@@ -29,24 +29,30 @@ pub fn statistics(input: &[f32], channels: usize) -> Statistics {
         .par_chunks(piece_len(channels))
         .map(|piece| Moments::of(piece, channels))
         .collect();
-    let (mean, variance) = (0..channels)
-        .map(|channel| {
-            let (mean, variance) = merge(&pieces, channel);
-            (mean as f32, variance as f32)
-        })
-        .unzip();
-    Statistics { mean, variance }
+    Moments::merged(&pieces, channels)
 }
 
 /// Per channel: the mean of a piece and the sum of squared distances from it.
-struct Moments {
+pub(crate) struct Moments {
     rows: usize,
     mean: Vec<f32>,
     squares: Vec<f32>,
 }
 
 impl Moments {
-    fn of(piece: &[f32], channels: usize) -> Self {
+    /// The statistics of all pieces together.
+    pub(crate) fn merged(pieces: &[Self], channels: usize) -> Statistics {
+        let (mean, variance) = (0..channels)
+            .map(|channel| {
+                let (mean, variance) = merge(pieces, channel);
+                (mean as f32, variance as f32)
+            })
+            .unzip();
+        Statistics { mean, variance }
+    }
+
+    /// Those of whole rows, on the calling thread.
+    pub(crate) fn of(piece: &[f32], channels: usize) -> Self {
         let rows = piece.len() / channels;
         let width = channels * tiles(channels);
         let mut sums = vec![0.0; width];

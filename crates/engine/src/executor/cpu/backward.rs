@@ -1,14 +1,15 @@
 //! The backward pass, group by group.
 
+use ferrotype_kernels::convolution::{self, Input};
 use ferrotype_kernels::normalization::AffineGradients;
 use ferrotype_kernels::product::Destination;
 use ferrotype_kernels::{
-    activation, attention, channels, convolution, dropout, layer_norm, layout, linear,
-    normalization, pooling, tokens,
+    activation, attention, channels, dropout, layer_norm, layout, linear, normalization, pooling,
+    tokens,
 };
 
 use super::forward::{
-    Context, Normalized, depths, layer_norm_of, parts, probability, selected_token,
+    Context, Findings, Normalized, depths, layer_norm_of, parts, probability, selected_token,
 };
 use super::memory::Memory;
 use super::schedule::{Buffer, InputGradient, Sum};
@@ -39,7 +40,7 @@ impl TensorGradients<'_> {
 pub(super) fn compute(
     context: &Context<'_>,
     index: usize,
-    normalized: Option<&Normalized>,
+    findings: &Findings,
     memory: &mut Memory,
     gradients: &mut TensorGradients<'_>,
 ) {
@@ -50,11 +51,13 @@ pub(super) fn compute(
     };
     match group.kind {
         Kind::Normalization { .. } | Kind::PooledNormalization { .. } => {
-            if let Some(normalized) = normalized {
+            if let Some(normalized) = &findings.normalized[index] {
                 normalization(context, index, gradient, normalized, memory, gradients);
             }
         }
-        Kind::Convolution | Kind::Linear => product(context, index, gradient, memory, gradients),
+        Kind::Convolution | Kind::Linear => {
+            product(context, index, gradient, findings, memory, gradients);
+        }
         Kind::Activation(_)
         | Kind::Dropout
         | Kind::StochasticDepth
@@ -159,6 +162,7 @@ fn product(
     context: &Context<'_>,
     index: usize,
     gradient: Buffer,
+    findings: &Findings,
     memory: &mut Memory,
     gradients: &mut TensorGradients<'_>,
 ) {
@@ -166,6 +170,10 @@ fn product(
     let buffers = &context.program.schedule.groups[index];
     if layer.is_fitted {
         let [input, gradient] = memory.views(context.program, [buffers.inputs[0], gradient]);
+        let input = Input {
+            values: input,
+            normalization: findings.deferred_to(context, index),
+        };
         by_weight(context, index, input, gradient, gradients);
     }
     let Some(input) = first_input(context, index) else {
@@ -189,7 +197,7 @@ fn product(
 fn by_weight(
     context: &Context<'_>,
     index: usize,
-    input: &[f32],
+    input: Input<'_>,
     gradient: &[f32],
     gradients: &mut TensorGradients<'_>,
 ) {
@@ -199,7 +207,7 @@ fn by_weight(
     if group.kind == Kind::Linear {
         let shape = shapes::linear(group, context.batch());
         let target = gradients.buffer(first, shape.inputs * shape.outputs);
-        linear::backward_weight(&shape, input, gradient, target);
+        linear::backward_weight(&shape, input.values, gradient, target);
         if has_bias {
             gradients.set(first + 1, activation::column_sums(gradient, shape.outputs));
         }

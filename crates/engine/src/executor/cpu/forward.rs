@@ -3,14 +3,15 @@
 use ferrotype_core::graph::Op;
 use ferrotype_kernels::activation::{self, Activation};
 use ferrotype_kernels::channels::{self, Part};
+use ferrotype_kernels::convolution::{self, Input};
 use ferrotype_kernels::layer_norm::{self, LayerNorm};
 use ferrotype_kernels::normalization::{self, Normalization, Source, Statistics};
-use ferrotype_kernels::{attention, convolution, dropout, layout, linear, pooling, tokens};
+use ferrotype_kernels::{attention, dropout, layout, linear, pooling, tokens};
 
 use super::memory::{Memory, Program};
 use super::shapes;
 use crate::executor::StepOptions;
-use crate::executor::plan::{Extent, Group, Kind, Mode, Plan, PlannedLayer};
+use crate::executor::plan::{Extent, Group, Kind, Mode, Plan, PlannedLayer, Value};
 use crate::executor::shared::{draw_depths, draw_dropout, dropout_factor};
 
 /// What a normalisation used, for its backward pass and the running statistics.
@@ -35,6 +36,36 @@ impl Normalized {
             bias: &tensors[1],
             activation,
             source: self.source,
+        }
+    }
+}
+
+/// What a forward pass found out beside its buffers, by group.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What normalisations used.
+    pub(super) normalized: Vec<Option<Normalized>>,
+    /// The statistics of convolutions' outputs that were measured as they were written.
+    measured: Vec<Option<Statistics>>,
+}
+
+impl Findings {
+    /// The normalisation that group `index` applies to what it reads, where that was left to it.
+    pub(super) fn deferred_to<'a>(
+        &'a self,
+        context: &Context<'a>,
+        index: usize,
+    ) -> Option<Normalization<'a>> {
+        let Value::Group(source) = context.group(index).inputs[0] else {
+            return None;
+        };
+        let group = context.group(source);
+        match (group.kind, group.is_deferred) {
+            (Kind::Normalization { activation, .. }, true) => {
+                let normalized = self.normalized[source].as_ref()?;
+                Some(normalized.view(context.tensors_of(source), activation))
+            }
+            _ => None,
         }
     }
 }
@@ -82,17 +113,20 @@ pub(super) fn load_image(context: &Context<'_>, images: &[f32], memory: &mut Mem
     layout::channels_last(images, input.channels, input.pixels(), image);
 }
 
-/// Computes group `index`; answers with what a normalisation used.
+/// Computes group `index`, the first that `findings` has nothing of.
 pub(super) fn compute(
     context: &Context<'_>,
     index: usize,
     memory: &mut Memory,
-) -> Option<Normalized> {
+    findings: &mut Findings,
+) {
     let group = context.group(index);
+    let (mut normalized, mut measured) = (None, None);
     match group.kind {
         Kind::Normalization { .. } | Kind::PooledNormalization { .. } => {
-            return Some(normalize(context, index, memory));
+            normalized = Some(normalize(context, index, memory, findings));
         }
+        Kind::Convolution => measured = convolve(context, index, memory, findings),
         Kind::Activation(_)
         | Kind::Dropout
         | Kind::StochasticDepth
@@ -103,6 +137,31 @@ pub(super) fn compute(
         Kind::MaxPooling { .. } | Kind::WideMaxPooling => max_pooling(context, index, memory),
         _ => replace(context, index, memory),
     }
+    findings.normalized.push(normalized);
+    findings.measured.push(measured);
+}
+
+/// A convolution; answers with the statistics of its output where they are wanted.
+fn convolve(
+    context: &Context<'_>,
+    index: usize,
+    memory: &mut Memory,
+    findings: &Findings,
+) -> Option<Statistics> {
+    let shape = shapes::convolution(context.layer(index), context.batch())?;
+    let tensors = context.tensors_of(index);
+    let buffers = &context.program.schedule.groups[index];
+    let [input, output] = memory.views(context.program, [buffers.inputs[0], buffers.output]);
+    let input = Input {
+        values: input,
+        normalization: findings.deferred_to(context, index),
+    };
+    let bias = tensors.get(1).map(Vec::as_slice);
+    if context.group(index).is_measured {
+        let statistics = convolution::forward_and_measure(&shape, input, &tensors[0], bias, output);
+        return Some(statistics);
+    }
+    convolution::forward(&shape, input, &tensors[0], bias, output);
     None
 }
 
@@ -119,12 +178,6 @@ fn replace(context: &Context<'_>, index: usize, memory: &mut Memory) {
     let Extent { channels, .. } = group.input_extents[0];
     let pixels = group.input_extents[0].pixels();
     match group.kind {
-        Kind::Convolution => {
-            if let Some(shape) = shapes::convolution(layer, batch) {
-                let bias = tensors.get(1).map(Vec::as_slice);
-                convolution::forward(&shape, input, &tensors[0], bias, output);
-            }
-        }
         Kind::Linear => {
             let bias = tensors.get(1).map(Vec::as_slice);
             let shape = shapes::linear(group, batch);
@@ -283,12 +336,24 @@ fn max_pooling(context: &Context<'_>, index: usize, memory: &mut Memory) {
     pooling::max_forward(&shape, rectifier, input, output, taps);
 }
 
-fn normalize(context: &Context<'_>, index: usize, memory: &mut Memory) -> Normalized {
+fn normalize(
+    context: &Context<'_>,
+    index: usize,
+    memory: &mut Memory,
+    findings: &Findings,
+) -> Normalized {
     let group = context.group(index);
     let tensors = context.tensors_of(index);
     let buffers = &context.program.schedule.groups[index];
     let [input] = memory.views(context.program, [buffers.inputs[0]]);
-    let normalized = measure(context, index, input);
+    let measured = match group.inputs[0] {
+        Value::Group(source) => findings.measured[source].clone(),
+        Value::Image => None,
+    };
+    let normalized = measure(context, index, input, measured);
+    if group.is_deferred {
+        return normalized;
+    }
     match group.kind {
         Kind::PooledNormalization { rectifier } => {
             let view = normalized.view(tensors, rectifier);
@@ -324,14 +389,21 @@ fn normalize(context: &Context<'_>, index: usize, memory: &mut Memory) -> Normal
 }
 
 /// The statistics that a normalisation uses: the batch's while its tensors are fitted, else the
-/// running ones. Its tensors are scale, shift, running mean and running variance.
-fn measure(context: &Context<'_>, index: usize, input: &[f32]) -> Normalized {
+/// running ones. Its tensors are scale, shift, running mean and running variance. The batch's may
+/// be `measured` already.
+fn measure(
+    context: &Context<'_>,
+    index: usize,
+    input: &[f32],
+    measured: Option<Statistics>,
+) -> Normalized {
     let group = context.group(index);
     let tensors = context.tensors_of(index);
     let is_measured = context.program.mode == Mode::Training && context.layer(index).is_fitted;
     let (statistics, source) = if is_measured {
         let channels = group.input_extents[0].channels;
-        (normalization::statistics(input, channels), Source::Batch)
+        let statistics = measured.unwrap_or_else(|| normalization::statistics(input, channels));
+        (statistics, Source::Batch)
     } else {
         let statistics = Statistics {
             mean: tensors[2].clone(),

@@ -17,7 +17,7 @@ use ferrotype_core::graph::{Graph, Op};
 
 use self::backward::TensorGradients;
 pub use self::estimate::MemoryEstimate;
-use self::forward::{Context, Normalized};
+use self::forward::{Context, Findings};
 use self::memory::{Memory, Program};
 use self::recorder::{Description, Recorder};
 use super::plan::{Mode, Plan};
@@ -45,8 +45,7 @@ const MAX_PROGRAMS: usize = 8;
 /// What a forward and backward pass gave, besides gradients.
 struct PassOutput {
     loss: BatchLoss,
-    /// By group.
-    normalized: Vec<Option<Normalized>>,
+    findings: Findings,
 }
 
 impl CpuExecutor {
@@ -120,7 +119,7 @@ impl CpuExecutor {
             options: Some(options),
         };
         let (memory, recorder) = (&mut self.memory, &mut self.recorder);
-        let normalized = run_forward(&context, images, memory, recorder);
+        let findings = run_forward(&context, images, memory, recorder);
         let schedule = &context.program.schedule;
         let loss = recorder.time(
             || Description::of_phase("loss", Phase::Loss, 0),
@@ -140,8 +139,7 @@ impl CpuExecutor {
         };
         for index in (0..context.program.groups.len()).rev() {
             let work = || {
-                let normalized = normalized[index].as_ref();
-                backward::compute(&context, index, normalized, memory, &mut gradients);
+                backward::compute(&context, index, &findings, memory, &mut gradients);
             };
             if context.program.schedule.groups[index].gradient.is_some() {
                 let (plan, program) = (context.plan, context.program);
@@ -151,7 +149,7 @@ impl CpuExecutor {
                 );
             }
         }
-        Ok(PassOutput { loss, normalized })
+        Ok(PassOutput { loss, findings })
     }
 
     /// Plans passes of this batch size, unless they are, and makes room for them. Answers with
@@ -221,7 +219,7 @@ impl CpuExecutor {
     fn move_statistics(&mut self, output: &PassOutput, batch: usize, options: &StepOptions<'_>) {
         let program = self.prepare(batch, Mode::Training);
         let groups = self.programs[program].groups.iter();
-        for (group, normalized) in groups.zip(&output.normalized) {
+        for (group, normalized) in groups.zip(&output.findings.normalized) {
             let layer = &self.plan.layers[group.first_layer()];
             let (Op::BatchNorm2d { momentum, .. }, Some(normalized), true) =
                 (&layer.op, normalized, layer.is_fitted)
@@ -246,28 +244,28 @@ fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
 }
 
-/// Runs all groups; answers with what normalisations used, by group.
+/// Runs all groups; answers with what was found out on the way.
 fn run_forward(
     context: &Context<'_>,
     images: &[f32],
     memory: &mut Memory,
     recorder: &mut Recorder,
-) -> Vec<Option<Normalized>> {
+) -> Findings {
     recorder.time(
         || Description::of_phase("image", Phase::Forward, 2 * size_of_val(images) as u64),
         || forward::load_image(context, images, memory),
     );
-    (0..context.program.groups.len())
-        .map(|index| {
-            recorder.time(
-                || {
-                    let (plan, program) = (context.plan, context.program);
-                    Description::of_group(plan, program, index, Phase::Forward)
-                },
-                || forward::compute(context, index, memory),
-            )
-        })
-        .collect()
+    let mut findings = Findings::default();
+    for index in 0..context.program.groups.len() {
+        recorder.time(
+            || {
+                let (plan, program) = (context.plan, context.program);
+                Description::of_group(plan, program, index, Phase::Forward)
+            },
+            || forward::compute(context, index, memory, &mut findings),
+        );
+    }
+    findings
 }
 
 impl Executor for CpuExecutor {

@@ -187,7 +187,7 @@ impl<'a> Scheduler<'a> {
         let time = self.forward_time(index);
         let inputs: Vec<Buffer> = group.inputs.iter().map(|v| self.buffer_of(*v)).collect();
         let output_len = self.batch * group.output.len();
-        let output = if self.may_overwrite(group) {
+        let output = if group.is_deferred || self.may_overwrite(group) {
             inputs[0]
         } else {
             self.float_buffer(output_len, time)

@@ -95,6 +95,11 @@ pub(crate) struct Group {
     pub(crate) needs_gradient: bool,
     /// Whether a tensor of its layers is fitted.
     pub(crate) is_fitted: bool,
+    /// Whether a normalisation is left to the one group that reads it, a convolution: it only
+    /// measures, and what it gives is its input.
+    pub(crate) is_deferred: bool,
+    /// Whether a convolution measures its output, for a normalisation that reads it.
+    pub(crate) is_measured: bool,
 }
 
 impl Group {
@@ -130,7 +135,7 @@ pub(super) fn groups(layers: &[PlannedLayer], mode: Mode) -> Vec<Group> {
             drafts[index].layers.push(layer);
         }
     }
-    drafts
+    let mut groups: Vec<Group> = drafts
         .into_iter()
         .map(|draft| Group {
             kind: draft.kind,
@@ -145,8 +150,73 @@ pub(super) fn groups(layers: &[PlannedLayer], mode: Mode) -> Vec<Group> {
             needs_gradient: layers[draft.position].needs_gradient,
             is_fitted: draft.layers.iter().any(|layer| layers[*layer].is_fitted),
             layers: draft.layers,
+            is_deferred: false,
+            is_measured: false,
         })
-        .collect()
+        .collect();
+    join_convolutions(layers, mode, &mut groups);
+    groups
+}
+
+/// Finds the normalisations that convolutions apply while they read, and those that they measure
+/// while they write.
+fn join_convolutions(layers: &[PlannedLayer], mode: Mode, groups: &mut [Group]) {
+    for index in 0..groups.len() {
+        let readers: Vec<usize> = (0..groups.len())
+            .flat_map(|reader| {
+                let inputs = groups[reader].inputs.iter();
+                let reads = inputs.filter(|input| **input == Value::Group(index));
+                reads.map(move |_| reader)
+            })
+            .collect();
+        let is_deferred = match (groups[index].kind, &readers[..]) {
+            (
+                Kind::Normalization {
+                    shortcut: false,
+                    activation,
+                },
+                [reader],
+            ) => {
+                activation.is_none_or(Activation::is_cheap)
+                    && normalizes_input(&layers[groups[*reader].first_layer()])
+            }
+            _ => false,
+        };
+        let measures = |reader: &usize| {
+            let group = &groups[*reader];
+            let is_normalization = matches!(
+                group.kind,
+                Kind::Normalization { .. } | Kind::PooledNormalization { .. }
+            );
+            is_normalization
+                && group.inputs[0] == Value::Group(index)
+                && layers[group.first_layer()].is_fitted
+        };
+        let is_measured = mode == Mode::Training
+            && groups[index].kind == Kind::Convolution
+            && readers.iter().any(measures);
+        groups[index].is_deferred = is_deferred;
+        groups[index].is_measured = is_measured;
+    }
+}
+
+/// Whether a layer is a convolution that can normalise what it reads: one that looks at single
+/// pixels or at single channels.
+fn normalizes_input(layer: &PlannedLayer) -> bool {
+    let Op::Conv2d {
+        kernel,
+        stride,
+        padding,
+        groups,
+        ..
+    } = &layer.op
+    else {
+        return false;
+    };
+    let is_pointwise = [kernel, stride].map(|size| size.to_array()) == [[1, 1], [1, 1]]
+        && padding.to_array() == [0, 0];
+    let channels = [layer.input_extents[0].channels, layer.output.channels];
+    is_pointwise || (*groups > 1 && channels == [*groups, *groups])
 }
 
 fn value_of(group_of: &[Option<Value>], slot: Slot) -> Value {

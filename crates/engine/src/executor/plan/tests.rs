@@ -45,6 +45,35 @@ fn the_baseline_normalises_rectifies_and_pools_at_once() {
     );
 }
 
+/// The normalisations that are left to the convolution that reads them.
+fn deferred(name: &str) -> Vec<String> {
+    let graph = zoo::build(name, [3, 64, 64], 10, &ZooOptions::default()).unwrap();
+    let plan = Plan::new(&graph, &graph.tensors().unwrap()).unwrap();
+    let groups = plan.groups(Mode::Training);
+    let deferred = groups.iter().filter(|group| group.is_deferred);
+    deferred
+        .map(|group| plan.layers[group.first_layer()].name.clone())
+        .collect()
+}
+
+#[test]
+fn mobilenet_normalises_as_it_convolves_where_nobody_else_reads() {
+    assert_eq!(
+        deferred("mobilenet_v2")[..6],
+        [
+            "features.0.1",
+            "features.1.conv.0.1",
+            "features.1.conv.2",
+            "features.2.conv.0.1",
+            "features.2.conv.1.1",
+            // The one below this block goes to a sum too.
+            "features.3.conv.0.1",
+        ]
+    );
+    // Its convolutions look at three by three pixels.
+    assert!(deferred("resnet18").is_empty());
+}
+
 #[test]
 fn dropout_costs_nothing_in_evaluation() {
     let groups = groups("baseline", Mode::Evaluation);
