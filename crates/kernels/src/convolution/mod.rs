@@ -103,6 +103,23 @@ impl Convolution {
         );
     }
 
+    /// Numbers of scratch memory that the largest of its passes takes, besides a few rows of
+    /// pixels: weights in another order, Winograd's transforms of them, sums over parts of the
+    /// pixels, and an input that is normalised for all of them at once.
+    pub fn workspace_len(&self) -> usize {
+        if self.is_depthwise() {
+            return 0;
+        }
+        let correlation = self.correlation();
+        let pieces = weight_gradient::pieces(&correlation, self, correlation.bands().len());
+        let input = match self.is_pointwise() && pieces == 1 {
+            true => self.in_len(),
+            false => 0,
+        };
+        let transforms = winograd::workspace_len(&correlation);
+        pieces * self.panels_of_outputs().len() + transforms + input
+    }
+
     /// Size of the weights in panels of outputs.
     fn panels_of_outputs(&self) -> Size {
         Size {

@@ -328,6 +328,29 @@ fn an_input_that_is_normalised_on_the_way_gives_what_one_normalised_before_gives
 }
 
 #[test]
+fn the_workspace_counts_weights_in_panels_and_their_transforms() {
+    let direct = Case {
+        channels: [64, 64],
+        stride: [2, 2],
+        ..PLAIN
+    };
+    assert_eq!(direct.shape().workspace_len(), 9 * 64 * 64);
+    let by_winograd = Case {
+        batch: 16,
+        input: [16, 16],
+        channels: [512, 512],
+        ..PLAIN
+    };
+    let len = by_winograd.shape().workspace_len();
+    let weights = (9 + 36) * 512 * 512;
+    let pixels = 36 * 256 * 1024;
+    assert!(
+        (weights + pixels..weights + pixels + 36 * 64).contains(&len),
+        "{len} of {weights} and {pixels}"
+    );
+}
+
+#[test]
 fn the_output_is_measured_as_it_is_written() {
     for case in CASES {
         let shape = case.shape();

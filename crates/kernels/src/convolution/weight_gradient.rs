@@ -62,7 +62,7 @@ pub(super) fn run(shape: &Convolution, input: Pixels<'_>, gradient: &[f32], weig
 }
 
 /// Sums of their own that it pays to make: 1, or 4 and more.
-fn pieces(correlation: &Correlation, shape: &Convolution, bands: usize) -> usize {
+pub(super) fn pieces(correlation: &Correlation, shape: &Convolution, bands: usize) -> usize {
     if winograd::pays(correlation) || correlation.is_mostly_edge() {
         return 1;
     }

@@ -71,6 +71,23 @@ pub(super) fn pays(shape: &Correlation) -> bool {
     products + transforms < 0.85 * direct
 }
 
+/// Numbers of scratch memory that transformed weights or their gradients take; none where it does
+/// not pay.
+pub(super) fn workspace_len(shape: &Correlation) -> usize {
+    if !pays(shape) {
+        return 0;
+    }
+    let panels = shape.out_channels.div_ceil(PANEL);
+    let numbers = POSITIONS * position_len(panels * shape.in_channels, PANEL);
+    if PIECES * numbers <= MOST_PARTIAL_NUMBERS {
+        return PIECES * numbers;
+    }
+    let tiles = Tiles::of(shape).count().min(TILES_IN_CHUNK);
+    let channels = [shape.in_channels, shape.out_channels];
+    let pixels = channels.map(|channels| POSITIONS * position_len(tiles, channels));
+    numbers + pixels.iter().sum::<usize>()
+}
+
 /// The tiles that cover the outputs of a correlation.
 #[derive(Debug, Clone, Copy)]
 struct Tiles<'a> {

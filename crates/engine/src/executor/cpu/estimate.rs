@@ -1,9 +1,10 @@
 //! What an executor will take, before it is made.
 
 use ferrotype_core::config::schema::OptimizerConfig;
-use ferrotype_core::graph::{Graph, Op, TensorSpec};
+use ferrotype_core::graph::{Graph, TensorSpec};
 
 use super::memory::Program;
+use super::shapes;
 use crate::error::EngineError;
 use crate::executor::plan::{Mode, Plan};
 
@@ -18,7 +19,8 @@ pub struct MemoryEstimate {
     pub optimizer: u64,
     /// What flows between layers, forward and backward, as it is planned.
     pub activations: u64,
-    /// What the kernels take beside it: a convolution's weights in another order.
+    /// What the kernels take beside it: a convolution's weights in another order and their
+    /// transforms.
     pub workspace: u64,
 }
 
@@ -54,7 +56,7 @@ pub(super) fn estimate(
         gradients: trained,
         optimizer: moments * trained,
         activations: (floats.unwrap_or(0) * size_of::<f32>() + bytes.unwrap_or(0)) as u64,
-        workspace: workspace(&plan, &specs),
+        workspace: workspace(&plan, batch),
     })
 }
 
@@ -63,14 +65,12 @@ fn float_bytes<'a>(specs: impl Iterator<Item = &'a TensorSpec>) -> u64 {
     (count * size_of::<f32>()) as u64
 }
 
-/// The largest convolution's weights, as its kernels order them.
-fn workspace(plan: &Plan, specs: &[TensorSpec]) -> u64 {
-    let convolutions = plan
+/// What the largest convolution takes; the memory is used again by the others.
+fn workspace(plan: &Plan, batch: usize) -> u64 {
+    let shapes = plan
         .layers
         .iter()
-        .filter(|layer| matches!(layer.op, Op::Conv2d { .. }));
-    convolutions
-        .map(|layer| float_bytes(specs[layer.tensors.clone()].iter()))
-        .max()
-        .unwrap_or(0)
+        .filter_map(|layer| shapes::convolution(layer, batch));
+    let largest = shapes.map(|shape| shape.workspace_len()).max();
+    (largest.unwrap_or(0) * size_of::<f32>()) as u64
 }
