@@ -441,8 +441,8 @@ mod tests {
     /// some have none.
     fn label_sets() -> Vec<Vec<u32>> {
         let has = |i: usize, label: u32| match label {
-            0 => i % 2 == 0,
-            1 => i % 5 == 0,
+            0 => i.is_multiple_of(2),
+            1 => i.is_multiple_of(5),
             2 => i % 4 == 1,
             _ => i % 40 == 7,
         };
