@@ -24,11 +24,13 @@ fn both(graph: &Graph, optimizer: &OptimizerConfig) -> [Box<dyn Executor>; 2] {
     };
     let devices = [Device::CPU, Device::find(choice).unwrap()];
     let mut executors = devices.map(|device| device.executor(graph, optimizer, 5).unwrap());
-    // Away from the initial values, under which some gradients vanish.
+    // Away from the initial values, under which some gradients vanish. The optimiser's moments stay
+    // as they are: a mean of squares must not be negative.
     let mut state = executors[0].state();
-    for (seed, (name, tensor)) in (1..).zip(&mut state.tensors) {
+    for (seed, spec) in (1..).zip(graph.tensors().unwrap()) {
+        let tensor = state.tensors.get_mut(&spec.name).unwrap();
         let noise = pattern(tensor.values.len(), seed);
-        let positive = name.ends_with("running_var");
+        let positive = spec.name.ends_with("running_var");
         for (value, noise) in tensor.values.iter_mut().zip(noise) {
             *value += 0.1 * if positive { noise.abs() } else { noise };
         }
