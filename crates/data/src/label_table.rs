@@ -101,11 +101,27 @@ pub(crate) fn read(path: &Path) -> Result<LabelTable, DataError> {
 
 /// `path` is only for messages.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<LabelTable, DataError> {
+    // The reader's line numbers leave out the `\n` that follows a `\r`.
+    let text = &text.replace("\r\n", "\n");
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter(text))
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
-    let unreadable = |source: csv::Error| bad(path, source.to_string());
+    let unreadable = |source: csv::Error| match source.kind() {
+        csv::ErrorKind::UnequalLengths {
+            pos: Some(position),
+            expected_len,
+            len,
+        } => bad(
+            path,
+            format!(
+                "line {} has {len} columns, the header has {expected_len}",
+                position.line()
+            ),
+        )
+        .with_hint("a name or label with a comma in it stands in quotes"),
+        _ => bad(path, source.to_string()),
+    };
     let header = reader.headers().map_err(unreadable)?.clone();
     let columns = Columns::of(&header, path)?;
     let mut table = LabelTable {
@@ -410,7 +426,8 @@ mod tests {
                 "file,labels,split\nx,a|b,train\ny,a,later\n",
                 "the split in line 3 is `later`",
             ),
-            ("file,a,b\nx,1\n", "line: 2"),
+            ("file,a,b\nx,1\n", "line 2 has 2 columns, the header has 3"),
+            ("file,a,b\r\nx,1,0\r\ny,1,2\r\n", "`b` in line 3 is `2`"),
             ("file,a,b\n,1,0\n", "line 2 names no file"),
             ("file,a,a\nx,1,0\n", "two columns are named `a`"),
             ("file,a,\nx,1,0\n", "column 3 has no name"),

@@ -164,9 +164,10 @@ pub(crate) fn understand(
         Some(table) if !names_classes(&class_names, &survey) => {
             return labels::take(tree, &base, &table, root, layout);
         }
-        Some(_) => layout.warnings.push(format!(
-            "`{0}` was not read, since the folders name classes; `--labels {0}` takes the labels from it",
-            label_table::FILE_NAME
+        Some(table) => layout.warnings.push(format!(
+            "`{}` was not read, since the folders name classes; `--labels {}` takes the labels from it",
+            label_table::FILE_NAME,
+            table.display()
         )),
         None => {}
     }

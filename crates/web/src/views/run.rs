@@ -67,7 +67,7 @@ pub(crate) struct RunSummary {
 /// The scores by which runs are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub(crate) struct TestScores {
-    /// The fraction predicted right.
+    /// The fraction predicted right; of pictures with several labels, that with all of them right.
     pub(crate) accuracy: Option<f64>,
     /// Mean F1 over the classes.
     pub(crate) macro_f1: Option<f64>,
@@ -168,11 +168,18 @@ impl RunSummary {
 async fn test_scores(store: &Store, run: RunId) -> Result<Option<TestScores>, StoreError> {
     let evaluations = store.evaluations(EvaluationSubject::Run(run)).await?;
     let newest = evaluations.iter().find(|one| one.split == Split::Test);
-    let scores = newest.and_then(|one| EvaluationView::new(one).scores);
-    Ok(scores.map(|scores| TestScores {
-        accuracy: scores.accuracy,
-        macro_f1: scores.macro_f1,
-        auroc: scores.auroc,
+    Ok(newest.map(EvaluationView::new).and_then(|view| {
+        let of_classes = view.scores.map(|scores| TestScores {
+            accuracy: scores.accuracy,
+            macro_f1: scores.macro_f1,
+            auroc: scores.auroc,
+        });
+        let of_labels = view.label_scores.map(|scores| TestScores {
+            accuracy: scores.exact_match,
+            macro_f1: scores.macro_f1,
+            auroc: scores.auroc,
+        });
+        of_classes.or(of_labels)
     }))
 }
 
