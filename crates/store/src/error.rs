@@ -136,11 +136,16 @@ impl StoreError {
             io::ErrorKind::NotFound => (StoreErrorKind::NotFound, "it does not exist".to_string()),
             _ => (StoreErrorKind::Io, error.to_string()),
         };
-        Self::new(
+        let failed = Self::new(
             kind,
             format!("cannot {doing} `{}`: {cause}", path.display()),
         )
-        .at(path)
+        .at(path);
+        // The usual hint of the kind is about what the store lists.
+        if error.kind() == io::ErrorKind::NotFound {
+            return failed.with_hint("check the spelling, and that its folder exists");
+        }
+        failed
     }
 
     /// The same error, with the file that it is about.
