@@ -24,7 +24,9 @@ pub fn split(pixels: &[u8], channels: [&mut [u8]; 3]) {
     }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("ssse3") {
-        return x86::split(pixels, channels);
+        #[allow(unsafe_code)]
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { x86::split(pixels, channels) };
     }
     scalar::split(pixels, channels);
 }
@@ -36,7 +38,9 @@ pub fn join(channels: [&[u8]; 3], pixels: &mut [u8]) {
     }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("ssse3") {
-        return x86::join(channels, pixels);
+        #[allow(unsafe_code)]
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { x86::join(channels, pixels) };
     }
     scalar::join(channels, pixels);
 }
@@ -46,7 +50,9 @@ pub fn mirror(row: &[u8], mirrored: &mut [u8]) {
     assert_eq!(row.len(), mirrored.len(), "as many pixels");
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("ssse3") {
-        return x86::mirror(row, mirrored);
+        #[allow(unsafe_code)]
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { x86::mirror(row, mirrored) };
     }
     scalar::mirror(row, mirrored);
 }

@@ -45,23 +45,8 @@ fn store(vector: __m128i, bytes: &mut [u8; BYTES]) {
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), vector) };
 }
 
-pub(super) fn split(pixels: &[u8], channels: [&mut [u8]; 3]) {
-    // SAFETY: the caller has asked for SSSE3.
-    unsafe { split_by_shuffles(pixels, channels) }
-}
-
-pub(super) fn join(channels: [&[u8]; 3], pixels: &mut [u8]) {
-    // SAFETY: the caller has asked for SSSE3.
-    unsafe { join_by_shuffles(channels, pixels) }
-}
-
-pub(super) fn mirror(row: &[u8], mirrored: &mut [u8]) {
-    // SAFETY: the caller has asked for SSSE3.
-    unsafe { mirror_by_shuffles(row, mirrored) }
-}
-
 #[target_feature(enable = "ssse3")]
-fn split_by_shuffles(pixels: &[u8], channels: [&mut [u8]; 3]) {
+pub(super) fn split(pixels: &[u8], channels: [&mut [u8]; 3]) {
     let (blocks, rest) = pixels.as_chunks::<{ 3 * BYTES }>();
     let [(reds, red_rest), (greens, green_rest), (blues, blue_rest)] =
         channels.map(|channel| channel.as_chunks_mut::<BYTES>());
@@ -83,7 +68,7 @@ fn split_by_shuffles(pixels: &[u8], channels: [&mut [u8]; 3]) {
 }
 
 #[target_feature(enable = "ssse3")]
-fn join_by_shuffles(channels: [&[u8]; 3], pixels: &mut [u8]) {
+pub(super) fn join(channels: [&[u8]; 3], pixels: &mut [u8]) {
     let (blocks, rest) = pixels.as_chunks_mut::<{ 3 * BYTES }>();
     let [(reds, red_rest), (greens, green_rest), (blues, blue_rest)] =
         channels.map(|channel| channel.as_chunks::<BYTES>());
@@ -104,7 +89,7 @@ fn join_by_shuffles(channels: [&[u8]; 3], pixels: &mut [u8]) {
 }
 
 #[target_feature(enable = "ssse3")]
-fn mirror_by_shuffles(row: &[u8], mirrored: &mut [u8]) {
+pub(super) fn mirror(row: &[u8], mirrored: &mut [u8]) {
     /// Bytes of the five pixels that are written at a time.
     const PIXELS: usize = 15;
     /// Five pixels after one byte, in the opposite order; the last byte is written over by the next five.
