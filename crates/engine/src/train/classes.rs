@@ -22,11 +22,11 @@ pub(super) fn class_weights(
         ClassWeights::Given(weights) if weights.len() != classes => Err(EngineError::new(
             EngineErrorKind::Config,
             format!(
-                "`train.class_weights` has {} weights, the network {classes} classes",
+                "`train.class_weights` has {} weights, the network {classes} outputs",
                 weights.len()
             ),
         )
-        .with_hint("give one weight for each class, in the order of the classes, or `balanced`")),
+        .with_hint("give one weight for each class or label, in their order, or `balanced`")),
         ClassWeights::Given(weights) if weights.iter().all(|weight| *weight <= 0.0) => {
             Err(EngineError::new(
                 EngineErrorKind::Config,
@@ -232,7 +232,7 @@ mod tests {
         let error = class_weights(&ClassWeights::Given(vec![1.0, 2.0]), &[0, 1], 3).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`train.class_weights` has 2 weights, the network 3 classes"
+            "`train.class_weights` has 2 weights, the network 3 outputs"
         );
         assert!(class_weights(&ClassWeights::Given(vec![0.0; 3]), &[0], 3).is_err());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::config::schema::{DataConfig, Sampling};
+use ferrotype_core::config::schema::{ClassWeights, DataConfig, Sampling};
 use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
 use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{
@@ -17,12 +17,16 @@ use ferrotype_vision::transform::Transform;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::text;
 
 /// Batches that the loader makes ahead of the step.
 pub(crate) const BATCHES_AHEAD: usize = 4;
 
 /// Red, green and blue.
 const CHANNELS: usize = 3;
+
+/// Names of classes that a hint lists.
+const NAMES_LISTED: usize = 20;
 
 /// A configuration that has been checked against a dataset version.
 pub(crate) struct Plan {
@@ -55,6 +59,7 @@ impl Plan {
         let task = load_report(&dataset)?.task();
         config.train.monitor = config.train.monitor.of_task(task);
         check_task(&config, task, &reference)?;
+        check_class_weights(&config.train.class_weights, task, &dataset)?;
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
         let (graph, layers) = graph(&config, dataset.classes.len())?;
@@ -179,6 +184,58 @@ fn check_task(config: &Config, task: Task, dataset: &Reference) -> anyhow::Resul
         .into());
     }
     Ok(())
+}
+
+/// Refuses weights that are not one for each class, or that leave nothing to learn.
+fn check_class_weights(
+    weights: &ClassWeights,
+    task: Task,
+    dataset: &DatasetVersion,
+) -> anyhow::Result<()> {
+    let ClassWeights::Given(weights) = weights else {
+        return Ok(());
+    };
+    let noun = class_noun(task);
+    if weights.len() != dataset.classes.len() {
+        return Err(Failure::new(format!(
+            "`train.class_weights` has {}, but `{}` has {}",
+            text::plural(weights.len() as u64, "weight"),
+            dataset.reference(),
+            text::plural(dataset.classes.len() as u64, noun),
+        ))
+        .hint(format!(
+            "give one weight for each {noun}, in this order: {}",
+            listed(&dataset.classes)
+        ))
+        .hint("`train.class_weights=balanced` takes them from the images")
+        .into());
+    }
+    if weights.iter().all(|weight| *weight <= 0.0) {
+        return Err(Failure::new(format!(
+            "`train.class_weights` are all zero: no {noun} is learned"
+        ))
+        .hint(format!("give each {noun} that counts a weight over 0"))
+        .into());
+    }
+    Ok(())
+}
+
+/// What an image of the task has.
+const fn class_noun(task: Task) -> &'static str {
+    match task {
+        Task::MultiLabel => "label",
+        _ => "class",
+    }
+}
+
+/// The first names of a list, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown = names.len().min(NAMES_LISTED);
+    let first = names[..shown].join(", ");
+    match names.len() - shown {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn no_dataset(context: &Context, store: &Store) -> anyhow::Result<Failure> {

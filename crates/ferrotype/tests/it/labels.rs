@@ -141,6 +141,30 @@ fn the_recipe_holds_for_labels_or_says_why_not() {
 }
 
 #[test]
+fn weights_that_do_not_fit_the_labels_are_refused_before_there_is_a_run() {
+    let project = with_labels();
+    for (weights, message) in [
+        (
+            "train.class_weights=[1,2]",
+            "`train.class_weights` has 2 weights, but `lights@v1` has 3 labels",
+        ),
+        (
+            "train.class_weights=[0,0,0]",
+            "are all zero: no label is learned",
+        ),
+    ] {
+        let refused = project.fail(&training("weighed", &[weights]));
+        assert!(
+            refused.stderr.contains(message) && refused.stderr.contains("hint:"),
+            "{}",
+            refused.describe()
+        );
+    }
+    let runs = project.succeed(&["runs", "list", "--json"]).json();
+    assert_eq!(runs, json!([]));
+}
+
+#[test]
 fn one_class_and_several_labels_are_not_mixed_up() {
     let project = project::with_model();
     labelled_folder(&project.join("set"), 24, project::SIDE);
