@@ -152,6 +152,11 @@ impl Composed {
         )
     }
 
+    /// Where the value of a dotted key comes from, if it has one.
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.tree.select(key).map(|node| &node.origin)
+    }
+
     /// Every value with its dotted key and origin, in the order of the tree. A list of scalars is
     /// one value.
     pub fn origins(&self) -> Vec<(String, Value, Origin)> {

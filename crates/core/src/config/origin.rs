@@ -58,6 +58,22 @@ impl Origin {
         }
     }
 
+    /// Who set the value, where that is a recipe, a file or the environment: the user did not type
+    /// it for this command, and a message about it should say where it is from.
+    pub fn setter(&self) -> Option<String> {
+        match self {
+            Self::BuiltIn { name, .. } => {
+                let recipe = name.strip_prefix("recipe/")?;
+                Some(format!("the recipe `{recipe}`"))
+            }
+            Self::File { name, line, .. } => Some(format!("`{name}`, line {line}")),
+            Self::Environment { variable, .. } => {
+                Some(format!("the environment variable `{variable}`"))
+            }
+            Self::CommandLine { .. } | Self::Program => None,
+        }
+    }
+
     /// The same file or built-in configuration, at another place.
     #[must_use]
     pub fn at(&self, line: u32, column: u32) -> Self {

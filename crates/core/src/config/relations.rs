@@ -39,6 +39,8 @@ struct Contradiction {
     key: &'static str,
     message: String,
     hint: &'static str,
+    /// The key that it contradicts, if that is set by the configuration too.
+    other: Option<&'static str>,
 }
 
 /// What holds between values.
@@ -48,14 +50,26 @@ pub(super) fn check_relations(tree: &Node, config: &Config) -> Result<(), Config
         .or_else(|| check_balance(&config.train))
         .or_else(|| check_freezing(&config.train, &config.model))
         .or_else(|| check_crop(&config.data));
-    let Some(Contradiction { key, message, hint }) = found else {
+    let Some(found) = found else {
         return Ok(());
     };
-    let error = ConfigError::new(ConfigErrorKind::OutOfRange, message).with_hint(hint);
+    let Contradiction { key, message, .. } = &found;
+    let error = ConfigError::new(ConfigErrorKind::OutOfRange, message.as_str())
+        .with_hint(with_setter(tree, &found));
     Err(match tree.select(key) {
         Some(node) => error.at(&node.origin),
         None => error,
     })
+}
+
+/// The hint, with who set the other key where nobody typed it. The first one's place is told with
+/// the error.
+fn with_setter(tree: &Node, found: &Contradiction) -> String {
+    let setter = found.other.and_then(|key| {
+        let setter = tree.select(key)?.origin.setter()?;
+        Some(format!("; `{key}` is set by {setter}"))
+    });
+    format!("{}{}", found.hint, setter.unwrap_or_default())
 }
 
 fn check_warmup(train: &TrainConfig) -> Option<Contradiction> {
@@ -67,6 +81,7 @@ fn check_warmup(train: &TrainConfig) -> Option<Contradiction> {
             train.epochs
         ),
         hint: "set `train.schedule.warmup_epochs=0` for a short run",
+        other: Some("train.epochs"),
     })
 }
 
@@ -81,6 +96,7 @@ fn check_plateau(train: &TrainConfig) -> Option<Contradiction> {
             "`train.early_stopping.patience` is `{stopping}`: the run would end before `train.schedule.patience`, which is `{patience}`, lets the learning rate drop"
         ),
         hint: "raise `train.early_stopping.patience`, or lower `train.schedule.patience`",
+        other: Some("train.schedule.patience"),
     })
 }
 
@@ -91,6 +107,7 @@ fn check_balance(train: &TrainConfig) -> Option<Contradiction> {
         key: "train.class_weights",
         message: "`train.class_weights` and `train.sampling` are both `balanced`: small classes would count twice over".to_string(),
         hint: "choose one of the two",
+        other: Some("train.sampling"),
     })
 }
 
@@ -106,6 +123,7 @@ fn check_freezing(train: &TrainConfig, model: &ModelConfig) -> Option<Contradict
             "`{key}` is set, but there is no `model.weights`: frozen layers would keep random weights"
         ),
         hint: "name the weights to start from with `model.weights=FILE`, or freeze nothing",
+        other: None,
     })
 }
 
@@ -122,5 +140,6 @@ fn check_crop(data: &DataConfig) -> Option<Contradiction> {
             data.image_size
         ),
         hint: "set `data.augment.crop_padding=0` for images this small",
+        other: Some("data.image_size"),
     })
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let folder = paint(context, arguments.seed)?;
     let dataset = import(context, &store, &folder)?;
     let composed = configuration(&dataset, arguments.seed)?;
-    let plan = Plan::new(context, &store, composed.config.clone())?;
+    let plan = Plan::new(context, &store, &composed)?;
     let model = match registered(context, &store, &dataset, &composed)? {
         Some(model) => {
             context.printer().step(

@@ -55,8 +55,8 @@ pub(crate) struct Arguments {
 /// Does it.
 pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let store = context.existing_store()?;
-    let config = config_files::compose(context, &arguments.overrides)?.config;
-    let plan = Plan::new(context, &store, config)?;
+    let composed = config_files::compose(context, &arguments.overrides)?;
+    let plan = Plan::new(context, &store, &composed)?;
     let options = options(&arguments)?;
     let interrupt = context.interrupt().clone();
     let mut progress = context.printer().progress("Testing", options.steps as u64);

@@ -179,7 +179,7 @@ fn plan(
     overrides: &[String],
 ) -> anyhow::Result<(Composed, Plan)> {
     let composed = config_files::compose(context, overrides)?;
-    let plan = Plan::new(context, store, composed.config)?;
+    let plan = Plan::new(context, store, &composed)?;
     let mut pinned = vec![format!("data.dataset={}", plan.dataset.reference())];
     if let Some(named) = &plan.config.model.weights {
         let source = weights_source::pinned(context, named)?;

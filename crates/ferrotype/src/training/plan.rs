@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferrotype_core::config::schema::{ClassWeights, DataConfig, Sampling};
-use ferrotype_core::config::{Config, MemorySource, SourceFile, compose};
+use ferrotype_core::config::{Composed, Config, MemorySource, Origin, SourceFile, compose};
 use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{
     DEFAULT_THRESHOLD, MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task,
@@ -49,8 +49,9 @@ impl Plan {
     pub(crate) fn new(
         context: &Context,
         store: &Store,
-        mut config: Config,
+        composed: &Composed,
     ) -> anyhow::Result<Self> {
+        let mut config = composed.config.clone();
         let Some(name) = &config.data.dataset else {
             return Err(no_dataset(context, store)?.into());
         };
@@ -58,7 +59,7 @@ impl Plan {
         let dataset = context.wait(store.dataset_version(&reference))?;
         let task = load_report(&dataset)?.task();
         config.train.monitor = config.train.monitor.of_task(task);
-        check_task(&config, task, &reference)?;
+        check_task(composed, task, &reference)?;
         check_class_weights(&config.train.class_weights, task, &dataset)?;
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
@@ -84,7 +85,7 @@ impl Plan {
         };
         // Resolved when it was stored: it asks neither for a file nor for the environment.
         let composed = compose(&stored, &[], &BTreeMap::new())?;
-        Self::new(context, store, composed.config)
+        Self::new(context, store, &composed)
     }
 
     /// How images are loaded; the engine knows the rest of what makes a batch.
@@ -167,23 +168,39 @@ pub(crate) fn preprocessing(data: &DataConfig) -> Preprocessing {
 }
 
 /// Refuses settings that mean nothing for what the images have.
-fn check_task(config: &Config, task: Task, dataset: &Reference) -> anyhow::Result<()> {
+fn check_task(composed: &Composed, task: Task, dataset: &Reference) -> anyhow::Result<()> {
+    let train = &composed.config.train;
     if task.is_multi_label() {
-        if config.train.sampling == Sampling::Balanced {
+        if train.sampling == Sampling::Balanced {
+            let set_by = set_by(composed, "train.sampling");
+            // What somebody typed is left out; what a recipe says is overridden.
+            let instead = match set_by.is_empty() {
+                true => "`train.class_weights=balanced`",
+                false => "`train.sampling=shuffle train.class_weights=balanced`",
+            };
             return Err(Failure::new(format!(
-                "`train.sampling=balanced` draws every class as often, but an image of `{dataset}` may have several labels"
+                "`train.sampling=balanced`{set_by} draws every class as often, but an image of `{dataset}` may have several labels"
             ))
-            .hint("`train.class_weights=balanced` makes rare labels count more in the loss")
+            .hint(format!(
+                "{instead} instead makes rare labels count more in the loss"
+            ))
             .into());
         }
-    } else if config.train.threshold.is_some() {
+    } else if train.threshold.is_some() {
+        let set_by = set_by(composed, "train.threshold");
         return Err(Failure::new(format!(
-            "`train.threshold` is for images with several labels; each of `{dataset}` has one class, the most probable is answered"
+            "`train.threshold`{set_by} is for images with several labels; each of `{dataset}` has one class, the most probable is answered"
         ))
-        .hint("leave it out")
+        .hint("leave it out, or set `train.threshold=null`")
         .into());
     }
     Ok(())
+}
+
+/// Who set a key that nobody typed, for the middle of a sentence; empty where somebody did.
+fn set_by(composed: &Composed, key: &str) -> String {
+    let setter = composed.origin(key).and_then(Origin::setter);
+    setter.map_or_else(String::new, |setter| format!(", set by {setter},"))
 }
 
 /// Refuses weights that are not one for each class, or that leave nothing to learn.

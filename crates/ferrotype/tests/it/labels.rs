@@ -134,10 +134,31 @@ fn the_recipe_holds_for_labels_or_says_why_not() {
     project.succeed(&training("mixed", &recipe));
     let refused = project.fail(&training("even", &["train.sampling=balanced"]));
     assert!(
-        refused.stderr.contains("may have several labels") && refused.stderr.contains("hint:"),
+        refused.stderr.contains("may have several labels")
+            && refused
+                .stderr
+                .contains("hint: `train.class_weights=balanced`"),
         "{}",
         refused.describe()
     );
+    let refused = project.fail(&training("even", &["+recipe=imbalanced"]));
+    assert!(
+        refused
+            .stderr
+            .contains("`train.sampling=balanced`, set by the recipe `imbalanced`,")
+            && refused
+                .stderr
+                .contains("hint: `train.sampling=shuffle train.class_weights=balanced`"),
+        "{}",
+        refused.describe()
+    );
+    let instead = [
+        "train.epochs=1",
+        "+recipe=imbalanced",
+        "train.sampling=shuffle",
+        "train.class_weights=balanced",
+    ];
+    project.succeed(&training("rare", &instead));
 }
 
 #[test]
