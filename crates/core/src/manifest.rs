@@ -30,6 +30,23 @@ impl Task {
     pub const fn is_multi_label(self) -> bool {
         matches!(self, Self::MultiLabel)
     }
+
+    /// The task in snake case, as manifests and runs keep it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::MultiLabel => "multi_label",
+        }
+    }
+
+    /// What the share of images that are answered right is called: with several labels, it is of
+    /// those with all of them right.
+    pub const fn accuracy_title(self) -> &'static str {
+        match self {
+            Self::Classification => "accuracy",
+            Self::MultiLabel => "exact match",
+        }
+    }
 }
 
 /// The probability above which a label counts, where nothing else is said.

@@ -2,11 +2,13 @@
 //! may set is a field here; anything else is refused with the nearest known name.
 
 mod device;
+mod monitored;
 mod train;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use device::{DeviceConfig, UnknownDevice};
+pub use monitored::{Monitored, TASK_PARAM};
 pub use train::{
     ClassWeighting, ClassWeights, EarlyStoppingConfig, Freeze, Monitor, OptimizerConfig, Sampling,
     ScheduleConfig, TrainConfig,

@@ -1,6 +1,7 @@
 //! `ferrotype models`: the registry of model versions and their aliases.
 
 use clap::{Args, Subcommand};
+use ferrotype_core::config::schema::{Monitor, Monitored};
 use ferrotype_core::name::{Reference, Selector};
 use ferrotype_store::{ModelVersion, Store};
 use serde_json::{Value, json};
@@ -100,7 +101,14 @@ fn list(context: &Context, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let now = context.now();
-    let mut table = Table::new(["model", "aliases", ">classes", "input", ">accuracy", "made"]);
+    let mut table = Table::new([
+        "model",
+        "aliases",
+        ">classes",
+        "input",
+        ">test score",
+        "made",
+    ]);
     for version in models.iter().flat_map(|model| &model.versions) {
         let preprocessing = &version.manifest.preprocessing;
         table.row([
@@ -108,7 +116,7 @@ fn list(context: &Context, json: bool) -> anyhow::Result<()> {
             version.aliases.join(", "),
             version.manifest.classes.len().to_string(),
             format!("{}×{}", preprocessing.width, preprocessing.height),
-            accuracy(version).map_or_else(|| "–".into(), text::percent),
+            test_score(version).unwrap_or_else(|| "–".into()),
             text::ago(now, version.created_at),
         ]);
     }
@@ -116,10 +124,19 @@ fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The accuracy that was measured before it was registered.
-fn accuracy(version: &ModelVersion) -> Option<f64> {
+/// The score that was measured before it was registered, with its name.
+fn test_score(version: &ModelVersion) -> Option<String> {
+    let task = version.manifest.task;
     let metrics: Value = serde_json::from_str(&version.metrics_json).ok()?;
-    metrics["accuracy"].as_f64()
+    let score = |monitor, key: &str| {
+        let value = metrics[key].as_f64()?;
+        Some(text::score(Monitored::new(monitor, task), value))
+    };
+    if task.is_multi_label() {
+        score(Monitor::Auroc, "auroc").or_else(|| score(Monitor::Accuracy, "exact_match"))
+    } else {
+        score(Monitor::Accuracy, "accuracy")
+    }
 }
 
 fn show(context: &Context, reference: &Reference, json: bool) -> anyhow::Result<()> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use ferrotype_core::config::schema::Monitored;
 use ferrotype_core::id::RunId;
+use ferrotype_core::manifest::Task;
 use ferrotype_store::{Artifact, Run, RunFilter, RunStatus, Store};
 use serde::Serialize;
 
@@ -56,7 +58,13 @@ enum Command {
 struct Listed {
     #[serde(flatten)]
     run: Run,
+    /// What its images have.
+    task: Task,
+    /// The metric that says which epoch is best.
+    monitor: &'static str,
     metrics: BTreeMap<String, f64>,
+    #[serde(skip)]
+    monitored: Monitored,
 }
 
 /// A run with everything that `show` tells.
@@ -101,7 +109,15 @@ fn list(
         .into_iter()
         .map(|run| {
             let metrics = last_metrics(context, store, run.id)?;
-            Ok(Listed { run, metrics })
+            let params = context.wait(store.params(run.id))?;
+            let monitored = Monitored::of_run(&params, |key| metrics.contains_key(key));
+            Ok(Listed {
+                task: monitored.task,
+                monitor: monitored.key(),
+                run,
+                metrics,
+                monitored,
+            })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     if json {
@@ -114,21 +130,17 @@ fn list(
         return Ok(());
     }
     let now = context.now();
-    let mut table = Table::new([
-        "run",
-        "status",
-        "dataset",
-        ">val accuracy",
-        ">test accuracy",
-        "made",
-    ]);
-    for Listed { run, metrics } in runs {
+    let mut table = Table::new(["run", "status", "dataset", ">validation", ">test", "made"]);
+    for listed in runs {
+        let keys = [listed.monitored.key(), listed.monitored.test_key()];
+        let [validation, test] = keys.map(|key| listed.score(key));
+        let run = listed.run;
         table.row([
             run.name,
             run.status.to_string(),
             run.dataset.unwrap_or_else(|| "–".into()),
-            percent(&metrics, "val/accuracy"),
-            percent(&metrics, "test/accuracy"),
+            validation,
+            test,
             text::ago(now, run.created_at),
         ]);
     }
@@ -136,10 +148,12 @@ fn list(
     Ok(())
 }
 
-fn percent(metrics: &BTreeMap<String, f64>, key: &str) -> String {
-    metrics
-        .get(key)
-        .map_or_else(|| "–".into(), |value| text::percent(*value))
+impl Listed {
+    /// The monitored score by one of its two keys.
+    fn score(&self, key: &str) -> String {
+        let value = self.metrics.get(key);
+        value.map_or_else(|| "–".into(), |value| text::score(self.monitored, *value))
+    }
 }
 
 fn last_metrics(

@@ -213,7 +213,8 @@ fn train_all(
     let printer = context.printer();
     let combinations = config_files::compose_multirun(context, overrides)?;
     let total = combinations.len();
-    let mut table = Table::new(["run", "settings", ">best", ">test accuracy"]);
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    let mut measured = ">test accuracy";
     let mut failed = 0;
     for (index, combination) in combinations.iter().enumerate() {
         let settings = combination.join(" ");
@@ -229,14 +230,13 @@ fn train_all(
             .and_then(|claimed| training::work(context, store, claimed));
         match trained {
             Ok(trained) => {
-                table.row([
+                measured = test_title(&trained);
+                let best = trained.outcome.best;
+                rows.push([
                     trained.run.name.clone(),
                     settings,
-                    trained
-                        .outcome
-                        .best
-                        .map_or_else(|| "–".into(), |best| format!("{best:.4}")),
-                    test_accuracy(&trained),
+                    best.map_or_else(|| "–".into(), |best| text::score(trained.monitored, best)),
+                    test_score(&trained),
                 ]);
                 interrupted(&trained)?;
             }
@@ -245,6 +245,10 @@ fn train_all(
                 printer.warning(format_args!("`{settings}` failed: {error:#}"));
             }
         }
+    }
+    let mut table = Table::new(["run", "settings", ">best validation", measured]);
+    for row in rows {
+        table.row(row);
     }
     printer.table(&table);
     if failed > 0 {
@@ -274,18 +278,14 @@ pub(super) fn conclude(context: &Context, trained: &Trained) -> anyhow::Result<(
     if let Some(profile) = &trained.profile {
         show_profile(context, profile);
     }
-    let measured = match trained.report {
-        Some(TaskReport::MultiLabel(_)) => ">test score",
-        _ => ">test accuracy",
-    };
-    let mut table = Table::new(["run", ">best epoch", measured, "model"]);
+    let mut table = Table::new(["run", ">best epoch", test_title(trained), "model"]);
     let model = trained.model.as_ref();
     table.row([
         run.name.clone(),
         outcome
             .best_epoch
             .map_or_else(|| "–".into(), |epoch| epoch.to_string()),
-        test_accuracy(trained),
+        test_score(trained),
         model.map_or_else(|| "–".into(), |model| model.reference().to_string()),
     ]);
     printer.table(&table);
@@ -318,7 +318,15 @@ fn show_profile(context: &Context, summary: &Summary) {
     printer.result("");
 }
 
-fn test_accuracy(trained: &Trained) -> String {
+/// The title of the column of test scores.
+const fn test_title(trained: &Trained) -> &'static str {
+    match trained.monitored.task.is_multi_label() {
+        true => ">test score",
+        false => ">test accuracy",
+    }
+}
+
+fn test_score(trained: &Trained) -> String {
     let report = trained.report.as_ref();
     report.map_or_else(
         || "–".into(),

@@ -288,7 +288,7 @@ pub(crate) fn in_short(report: &TaskReport) -> String {
             text::percent(report.scores.macro_f1)
         ),
         TaskReport::MultiLabel(report) => format!(
-            "macro AUROC {}, macro F1 {}, all labels right {}",
+            "macro AUROC {}, macro F1 {}, exact match {}",
             text::three_digits(report.label_scores.auroc),
             text::percent(report.label_scores.macro_f1),
             text::percent(report.label_scores.exact_match)

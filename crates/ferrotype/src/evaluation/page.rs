@@ -92,7 +92,7 @@ fn label_tiles(report: &MultiLabelEvaluation) -> Vec<Tile> {
         tile("mAP", text::three_digits(scores.mean_average_precision)),
         tile("macro F1", text::percent(scores.macro_f1)),
         tile("micro F1", text::percent(scores.micro_f1)),
-        tile("all labels right", text::percent(scores.exact_match)),
+        tile("exact match", text::percent(scores.exact_match)),
         tile("binary cross-entropy", format!("{:.3}", scores.loss)),
     ]
 }
@@ -462,7 +462,7 @@ mod tests {
         for text in [
             "macro AUROC",
             "mAP",
-            "all labels right",
+            "exact match",
             "above 0.5",
             "nodule",
         ] {

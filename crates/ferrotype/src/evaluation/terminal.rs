@@ -37,7 +37,7 @@ fn label_scores(report: &MultiLabelEvaluation) -> Table {
         ">mAP",
         ">macro F1",
         ">micro F1",
-        ">all labels right",
+        ">exact match",
         ">cross-entropy",
         ">threshold",
     ]);

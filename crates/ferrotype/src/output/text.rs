@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ferrotype_core::config::schema::Monitored;
 use ferrotype_core::time::Timestamp;
 
 /// A count with commas: `1,234,567`.
@@ -115,9 +116,34 @@ pub(crate) fn three_digits(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_string(), |value| format!("{value:.3}"))
 }
 
+/// A score with its name: `accuracy 94.7 %`, `AUROC 0.973`.
+pub(crate) fn score(monitored: Monitored, value: f64) -> String {
+    let title = monitored.title();
+    if monitored.is_share() {
+        format!("{title} {}", percent(value))
+    } else {
+        format!("{title} {value:.3}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferrotype_core::config::schema::Monitor;
+    use ferrotype_core::manifest::Task;
+
+    #[test]
+    fn a_score_is_told_with_its_name() {
+        let cases = [
+            (Monitor::Auto, Task::Classification, "accuracy 87.3 %"),
+            (Monitor::Auto, Task::MultiLabel, "AUROC 0.873"),
+            (Monitor::Accuracy, Task::MultiLabel, "exact match 87.3 %"),
+            (Monitor::Loss, Task::MultiLabel, "loss 0.873"),
+        ];
+        for (monitor, task, text) in cases {
+            assert_eq!(score(Monitored::new(monitor, task), 0.873), text);
+        }
+    }
 
     #[test]
     fn a_small_number_keeps_its_digits() {

@@ -95,11 +95,15 @@ impl Worker<'_> {
 /// The test scores that are logged with the run.
 fn metrics(report: &TaskReport) -> Vec<(&'static str, f64)> {
     match report {
-        TaskReport::Classification(report) => vec![
-            ("test/loss", report.scores.loss),
-            ("test/accuracy", report.scores.accuracy),
-            ("test/f1", report.scores.macro_f1),
-        ],
+        TaskReport::Classification(report) => {
+            let mut metrics = vec![
+                ("test/loss", report.scores.loss),
+                ("test/accuracy", report.scores.accuracy),
+                ("test/f1", report.scores.macro_f1),
+            ];
+            metrics.extend(report.scores.auroc.map(|auroc| ("test/auroc", auroc)));
+            metrics
+        }
         TaskReport::MultiLabel(report) => {
             let scores = &report.label_scores;
             let mut metrics = vec![

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ferrotype_core::config::Composed;
+use ferrotype_core::config::schema::{Monitored, TASK_PARAM};
 use ferrotype_core::id::RunId;
 use ferrotype_engine::State;
 use ferrotype_engine::checkpoint;
@@ -67,6 +68,8 @@ pub(crate) struct Trained {
     pub(crate) run: Run,
     /// How training itself ended.
     pub(crate) outcome: TrainOutcome,
+    /// The score that says what is best.
+    pub(crate) monitored: Monitored,
     /// The scores on the test split, if there is one.
     pub(crate) report: Option<TaskReport>,
     /// The model version, if one was asked for.
@@ -95,6 +98,7 @@ pub(crate) fn begin(
     let device = Device::find(plan.config.train.device)?;
     let pretrained = Pretrained::of(context, &plan.config.model, &plan.graph)?;
     let mut params = params(composed);
+    params.insert(TASK_PARAM.into(), plan.task.as_str().into());
     if let Some(pretrained) = &pretrained {
         pretrained.note(&mut params);
     }
@@ -330,6 +334,7 @@ impl Worker<'_> {
         let mut trained = Trained {
             run: self.run.clone(),
             outcome: ended.outcome,
+            monitored: plan.monitored(),
             report: None,
             model: None,
             profile: ended.profile,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferrotype_core::config::schema::Monitor;
+use ferrotype_core::config::schema::Monitored;
 use ferrotype_core::id::{JobId, RunId};
 use ferrotype_engine::train::{
     CheckpointKind, Control, EpochSummary, Profile, ProfileOptions, StepProgress, TrainObserver,
@@ -46,7 +46,7 @@ pub(super) struct Observer<'a> {
     writer: Writer,
     pub(super) run: RunId,
     job: JobId,
-    monitor: Monitor,
+    monitored: Monitored,
     classes: usize,
     threshold: f32,
     progress: Option<Progress>,
@@ -70,7 +70,7 @@ impl<'a> Observer<'a> {
             writer,
             run: worker.run.id,
             job: worker.job.job.id,
-            monitor: plan.config.train.monitor,
+            monitored: plan.monitored(),
             classes: plan.dataset.classes.len(),
             threshold: plan.threshold(),
             progress: None,
@@ -122,8 +122,9 @@ impl<'a> Observer<'a> {
         };
         progress.label(format!("Epoch {}/{}", step.epoch, step.epochs));
         let message = format!(
-            "loss {:.3}  accuracy {}  {} images/s  {} left",
+            "loss {:.3}  {} {}  {} images/s  {} left",
             step.epoch_loss,
+            self.monitored.task.accuracy_title(),
             text::percent(step.accuracy),
             text::count(step.images_per_second.round() as u64),
             text::duration(step.remaining),
@@ -194,14 +195,14 @@ impl TrainObserver for Observer<'_> {
         let scored = Scores::of(outputs, self.classes, self.threshold);
         let monitored = scored
             .map_err(anyhow::Error::from)
-            .and_then(|scores| Ok((scores.monitored(self.monitor)?, scores)));
+            .and_then(|scores| Ok((scores.monitored(self.monitored.monitor)?, scores)));
         let Some((monitored, scores)) = self.check(monitored) else {
             return Verdict {
                 monitored: f64::NAN,
                 stop: true,
             };
         };
-        for (key, value) in scores.metrics(self.monitor) {
+        for (key, value) in scores.metrics(self.monitored.monitor) {
             self.metric(key, value);
         }
         self.validation = Some(scores);
@@ -221,7 +222,7 @@ impl TrainObserver for Observer<'_> {
             summary.epoch,
             text::percent(waiting)
         ));
-        let line = epoch_line(summary, self.validation.take().as_ref());
+        let line = epoch_line(summary, self.monitored, self.validation.take().as_ref());
         self.tell(&line);
         // A crash from here on loses no metric of the epoch; once an epoch that is cheap.
         let flushed = self.writer.flush();
@@ -237,17 +238,18 @@ impl TrainObserver for Observer<'_> {
     }
 }
 
-fn epoch_line(summary: &EpochSummary, validation: Option<&Scores>) -> String {
+fn epoch_line(summary: &EpochSummary, monitored: Monitored, validation: Option<&Scores>) -> String {
     let width = summary.epochs.to_string().len();
     let mut line = format!(
-        "epoch {:>width$}/{}  loss {:.3}  accuracy {:>7}",
+        "epoch {:>width$}/{}  loss {:.3}  {} {:>7}",
         summary.epoch,
         summary.epochs,
         summary.train_loss,
+        monitored.task.accuracy_title(),
         text::percent(summary.train_accuracy),
     );
     if let Some(scores) = validation {
-        line.push_str(&format!("  {}", scores.in_short()));
+        line.push_str(&format!("  {}", scores.in_short(monitored.monitor)));
     }
     line.push_str(&format!(
         "  {} images/s",
@@ -282,6 +284,8 @@ impl RunningMean {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ferrotype_core::config::schema::Monitor;
+    use ferrotype_core::manifest::Task;
     use std::time::Duration;
 
     #[test]
@@ -302,9 +306,14 @@ mod tests {
             validation_time: Duration::from_secs(1),
             images_per_second: 1_920.4,
         };
+        let line = |task| epoch_line(&summary, Monitored::new(Monitor::Auto, task), None);
         assert_eq!(
-            epoch_line(&summary, None),
+            line(Task::Classification),
             "epoch  3/20  loss 0.500  accuracy  81.0 %  1,920 images/s  best so far"
+        );
+        assert_eq!(
+            line(Task::MultiLabel),
+            "epoch  3/20  loss 0.500  exact match  81.0 %  1,920 images/s  best so far"
         );
     }
 

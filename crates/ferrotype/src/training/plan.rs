@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::config::schema::{ClassWeights, DataConfig, Sampling};
+use ferrotype_core::config::schema::{ClassWeights, DataConfig, Monitored, Sampling};
 use ferrotype_core::config::{Composed, Config, MemorySource, Origin, SourceFile, compose};
 use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{
@@ -118,6 +118,11 @@ impl Plan {
             dataset_digest: Some(self.dataset.digest.to_string()),
             run: Some(run.id),
         }
+    }
+
+    /// The score that says which epoch is best.
+    pub(crate) const fn monitored(&self) -> Monitored {
+        Monitored::new(self.config.train.monitor, self.task)
     }
 
     /// The probability above which a label counts.

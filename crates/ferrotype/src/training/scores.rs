@@ -103,20 +103,38 @@ impl Scores {
         })
     }
 
-    /// For the line that tells of an epoch.
-    pub(super) fn in_short(&self) -> String {
-        match self {
-            Self::Classification(report) => format!(
-                "val loss {:.3}  val accuracy {:>7}",
-                report.loss,
-                text::percent(report.accuracy)
+    /// For the line that tells of an epoch; what decides is always among it.
+    pub(super) fn in_short(&self, monitor: Monitor) -> String {
+        let percent = |value| format!("{:>7}", text::percent(value));
+        let (shown, more) = match self {
+            Self::Classification(report) => (
+                format!(
+                    "val loss {:.3}  val accuracy {}",
+                    report.loss,
+                    percent(report.accuracy)
+                ),
+                match monitor {
+                    Monitor::Auroc => {
+                        Some(format!("val AUROC {}", text::three_digits(report.auroc)))
+                    }
+                    Monitor::MacroF1 => Some(format!("val F1 {}", percent(report.macro_f1))),
+                    Monitor::Auto | Monitor::Loss | Monitor::Accuracy => None,
+                },
             ),
-            Self::MultiLabel(report) => format!(
-                "val loss {:.3}  val AUROC {}  val F1 {:>7}",
-                report.loss,
-                text::three_digits(report.auroc),
-                text::percent(report.macro_f1)
+            Self::MultiLabel(report) => (
+                format!(
+                    "val loss {:.3}  val AUROC {}  val F1 {}",
+                    report.loss,
+                    text::three_digits(report.auroc),
+                    percent(report.macro_f1)
+                ),
+                (monitor == Monitor::Accuracy)
+                    .then(|| format!("val exact match {}", percent(report.exact_match))),
             ),
+        };
+        match more {
+            Some(more) => format!("{shown}  {more}"),
+            None => shown,
         }
     }
 }
@@ -148,6 +166,28 @@ mod tests {
             .unwrap();
         assert!(sure > unsure && unsure > wrong, "{sure} {unsure} {wrong}");
         assert!((sure - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_decides_is_told_of_every_epoch() {
+        let labels = scores(&[3.0, -3.0, -3.0, 3.0]);
+        assert_eq!(
+            labels.in_short(Monitor::Auroc),
+            "val loss 0.049  val AUROC 1.000  val F1 100.0 %"
+        );
+        let told = labels.in_short(Monitor::Accuracy);
+        assert!(told.ends_with("  val exact match 100.0 %"), "{told}");
+        let outputs = ValidationOutputs {
+            logits: &[1.0, -1.0, -1.0, 1.0],
+            labels: &[0, 1],
+            label_targets: None,
+            classes: 2,
+        };
+        let classes = Scores::of(&outputs, 2, 0.5).unwrap();
+        let told = classes.in_short(Monitor::Auroc);
+        assert!(told.ends_with("  val AUROC 1.000"), "{told}");
+        let told = classes.in_short(Monitor::Accuracy);
+        assert!(told.ends_with("val accuracy 100.0 %"), "{told}");
     }
 
     #[test]

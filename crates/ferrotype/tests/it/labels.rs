@@ -61,6 +61,12 @@ fn images_with_labels_become_served_labels() {
     let run = project::run(&project, "first");
     assert!(run["metrics"]["val/auroc"].as_f64().unwrap() > 0.9, "{run}");
     assert!(run["metrics"]["test/map"].as_f64().unwrap() > 0.9, "{run}");
+    assert_eq!(run["params"]["task"], "multi_label");
+    for list in ["runs", "models"] {
+        let listed = project.succeed(&[list, "list"]);
+        assert!(listed.stdout.contains("AUROC "), "{}", listed.describe());
+        assert!(!listed.stdout.contains("accuracy"), "{}", listed.describe());
+    }
 
     let page = project.join("report.html").display().to_string();
     let evaluate = |more: &[&str]| -> Value {
@@ -74,7 +80,7 @@ fn images_with_labels_become_served_labels() {
     assert_eq!(scores["per_label"].as_array().unwrap().len(), 3);
     assert_eq!(plain["views"], Value::Null);
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("all labels right") && !page.contains("Confusion matrix"));
+    assert!(page.contains("exact match") && !page.contains("Confusion matrix"));
     let seen = evaluate(&["--views", "flips"]);
     assert_eq!(seen["views"], "flips");
     assert_ne!(seen["label_scores"]["loss"], scores["loss"]);
@@ -101,6 +107,15 @@ fn images_with_labels_become_served_labels() {
         shown.contains("Per label") && !shown.contains("Confusion"),
         "{shown}"
     );
+    let id = run["id"].as_str().unwrap();
+    let shown = get(&server.at(&format!("/ui/runs/{id}")))
+        .text()
+        .to_string();
+    assert!(
+        shown.contains("<dt>Val. AUROC</dt>") && shown.contains("<h2>Exact match</h2>"),
+        "{shown}"
+    );
+    assert!(!shown.contains(">Accuracy<"), "{shown}");
     let black = post_file(
         &server.at("/predict"),
         "black.png",

@@ -15,7 +15,7 @@ use crate::state::AppState;
 use crate::views::dataset::{DatasetDetail, DatasetList, SamplePicture};
 use crate::views::model::{ModelDetail, ModelList, ModelVersionDetail, ModelVersionSummary};
 use crate::views::prediction::PredictionList;
-use crate::views::run::{RunDetail, RunList};
+use crate::views::run::{RunDetail, RunList, RunSummary};
 
 type Page = Result<Html<String>, ApiError>;
 
@@ -35,62 +35,73 @@ struct Choice {
 /// A chart of the run page.
 #[derive(Serialize)]
 struct Chart {
-    title: &'static str,
+    title: String,
     format: &'static str,
     series: Vec<ChartSeries>,
 }
 
 #[derive(Serialize)]
 struct ChartSeries {
-    key: &'static str,
+    key: String,
     label: &'static str,
     validation: bool,
 }
 
-fn charts() -> [Chart; 4] {
+/// A run's charts: what it monitors has one, also where that is neither loss nor accuracy.
+fn charts(run: &RunSummary) -> Vec<Chart> {
+    let series = |key: &str, label, validation| ChartSeries {
+        key: key.to_string(),
+        label,
+        validation,
+    };
     let pair = |train, validation| {
         vec![
-            ChartSeries {
-                key: train,
-                label: "train",
-                validation: false,
-            },
-            ChartSeries {
-                key: validation,
-                label: "validation",
-                validation: true,
-            },
+            series(train, "train", false),
+            series(validation, "validation", true),
         ]
     };
-    let single = |key, label| {
-        vec![ChartSeries {
-            key,
-            label,
-            validation: false,
-        }]
+    let single = |key, label| vec![series(key, label, false)];
+    let accuracy = Chart {
+        title: first_upper(run.task.accuracy_title()),
+        format: "percent",
+        series: pair("train/accuracy", "val/accuracy"),
     };
-    [
-        Chart {
-            title: "Loss",
-            format: "number",
-            series: pair("train/loss", "val/loss"),
+    let monitored = &run.monitored;
+    let has_own = !["val/loss", "val/accuracy"].contains(&monitored.key.as_str());
+    let own = has_own.then(|| Chart {
+        title: monitored.name.clone(),
+        format: match monitored.is_share {
+            true => "percent",
+            false => "number",
         },
+        series: vec![series(&monitored.key, "validation", true)],
+    });
+    let machine = [
         Chart {
-            title: "Accuracy",
-            format: "percent",
-            series: pair("train/accuracy", "val/accuracy"),
-        },
-        Chart {
-            title: "Processor, percent of a core",
+            title: "Processor, percent of a core".into(),
             format: "number",
             series: single("system/process_cpu_percent", "training"),
         },
         Chart {
-            title: "Memory, MB",
+            title: "Memory, MB".into(),
             format: "number",
             series: single("system/memory_mb", "training"),
         },
-    ]
+    ];
+    let loss = Chart {
+        title: "Loss".into(),
+        format: "number",
+        series: pair("train/loss", "val/loss"),
+    };
+    let learned = [Some(loss), own, Some(accuracy)];
+    learned.into_iter().flatten().chain(machine).collect()
+}
+
+/// A name as it stands at the beginning of a line.
+fn first_upper(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 #[derive(Serialize)]
@@ -184,7 +195,7 @@ pub(super) async fn runs(
 struct RunPage {
     run: RunDetail,
     environment: Vec<Pair>,
-    charts: [Chart; 4],
+    charts: Vec<Chart>,
 }
 
 /// `GET /ui/runs/{id}`
@@ -199,7 +210,7 @@ pub(super) async fn run(
     let has_ended = run.summary.is_over && headers.contains_key(FROM_HTMX);
     let page = RunPage {
         environment: pairs(&run.environment),
-        charts: charts(),
+        charts: charts(&run.summary),
         run,
     };
     let html = state

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use ferrotype_core::config::schema::Monitored;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::id::RunId;
+use ferrotype_core::manifest::Task;
 use ferrotype_store::{
     Artifact, EvaluationSubject, JobFilter, MetricPoint, Run, RunFilter, Store, StoreError,
 };
@@ -57,11 +59,47 @@ pub(crate) struct RunSummary {
     pub(crate) metrics: Vec<MetricValue>,
     /// The loss over the steps, thinned to a small curve.
     pub(crate) loss_curve: Vec<Option<f64>>,
+    /// What its pictures have: one class (`classification`) or any number of labels
+    /// (`multi_label`).
+    #[schema(value_type = String, example = "classification")]
+    pub(crate) task: Task,
+    /// The score that says which epoch is best.
+    pub(crate) monitored: MonitoredScore,
     /// The network it trains.
     #[schema(example = "resnet18")]
     pub(crate) architecture: Option<String>,
     /// Its newest scores on the test split.
     pub(crate) test: Option<TestScores>,
+}
+
+/// The score that says which epoch of a run is best.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct MonitoredScore {
+    /// The metric's key.
+    #[schema(example = "val/auroc")]
+    pub(crate) key: String,
+    /// What it is called.
+    #[schema(example = "AUROC")]
+    pub(crate) name: String,
+    /// Whether it is a share, shown in percent.
+    pub(crate) is_share: bool,
+    /// Its last value on the validation split.
+    pub(crate) validation: Option<f64>,
+    /// Its value on the test split.
+    pub(crate) test: Option<f64>,
+}
+
+impl MonitoredScore {
+    fn new(monitored: Monitored, last: &BTreeMap<String, MetricPoint>) -> Self {
+        let value = |key: &str| last.get(key).and_then(|point| finite(point.value));
+        Self {
+            key: monitored.key().to_string(),
+            name: monitored.title().to_string(),
+            is_share: monitored.is_share(),
+            validation: value(monitored.key()),
+            test: value(monitored.test_key()),
+        }
+    }
 }
 
 /// The scores by which runs are compared.
@@ -144,7 +182,11 @@ impl RunSummary {
             None => Vec::new(),
         };
         let now = store.clock().now();
+        let mut params = store.params(run.id).await?;
+        let monitored = Monitored::of_run(&params, |key| last.contains_key(key));
         Ok(Self {
+            task: monitored.task,
+            monitored: MonitoredScore::new(monitored, &last),
             id: run.id.to_string(),
             short_id: run.id.short(),
             name: run.name.clone(),
@@ -159,7 +201,7 @@ impl RunSummary {
                 .map(|start| run.finished_at.unwrap_or(now).millis_since(start)),
             metrics: metric_values(last),
             loss_curve,
-            architecture: store.params(run.id).await?.remove(ARCHITECTURE_PARAM),
+            architecture: params.remove(ARCHITECTURE_PARAM),
             test: test_scores(store, run.id).await?,
         })
     }

@@ -50,10 +50,14 @@ fn runs_are_compared_by_their_network_and_test_scores() {
     let finished = of(sample.finished_run.to_string());
     assert_eq!(finished["architecture"], "baseline");
     assert!(finished["test"]["macro_f1"].is_number(), "{finished}");
+    assert_eq!(finished["task"], "classification");
+    assert_eq!(finished["monitored"]["key"], "val/accuracy");
+    assert!(finished["monitored"]["validation"].is_number());
     let failed = runs.iter().find(|run| run["status"] == "failed").unwrap();
     assert!(failed["test"].is_null(), "{failed}");
     let page = server.get("/ui/runs").text();
-    assert!(page.contains("Test accuracy") && page.contains("<td>baseline</td>"));
+    assert!(page.contains("Test AUROC") && page.contains("<td>baseline</td>"));
+    assert!(page.contains(r#"<span class="soft small">accuracy</span>"#));
 }
 
 #[test]

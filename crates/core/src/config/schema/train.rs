@@ -275,6 +275,19 @@ impl Monitor {
         }
     }
 
+    /// The monitor of a key.
+    pub fn of_key(key: &str) -> Option<Self> {
+        [
+            Self::Auto,
+            Self::Loss,
+            Self::Accuracy,
+            Self::MacroF1,
+            Self::Auroc,
+        ]
+        .into_iter()
+        .find(|monitor| monitor.key() == key)
+    }
+
     /// The metric that is meant for a task.
     pub const fn of_task(self, task: Task) -> Self {
         match (self, task) {
