@@ -17,6 +17,7 @@ from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
     log_loss,
+    precision_recall_curve,
     precision_recall_fscore_support,
     roc_auc_score,
 )
@@ -123,6 +124,14 @@ def classification_cases():
     ]
 
 
+def best_f1(truths, probabilities):
+    """The best F1 that any threshold gives; none for a label that no sample has."""
+    if not truths.any():
+        return None
+    precision, recall, _ = precision_recall_curve(truths, probabilities)
+    return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-300)))
+
+
 def label_scores(probabilities, truths, threshold):
     probabilities = np.asarray(probabilities, dtype=np.float32).astype(np.float64)
     answers = probabilities > np.float32(threshold)
@@ -137,6 +146,7 @@ def label_scores(probabilities, truths, threshold):
         average_precision_score(truths[:, i], probabilities[:, i]) if truths[:, i].any() else None
         for i in columns
     ]
+    best_f1s = [best_f1(truths[:, i], probabilities[:, i]) for i in columns]
     known = lambda values: [value for value in values if value is not None]
     return {
         "count": len(truths),
@@ -147,8 +157,8 @@ def label_scores(probabilities, truths, threshold):
         "auroc": float(np.mean(known(aurocs))),
         "mean_average_precision": float(np.mean(known(precisions))),
         "per_label": [
-            {"precision": p, "recall": r, "f1": f, "support": int(s), "auroc": a, "average_precision": ap}
-            for p, r, f, s, a, ap in zip(precision, recall, f1, support, aurocs, precisions)
+            {"precision": p, "recall": r, "f1": f, "support": int(s), "auroc": a, "average_precision": ap, "best_f1": best}
+            for p, r, f, s, a, ap, best in zip(precision, recall, f1, support, aurocs, precisions, best_f1s)
         ],
     }
 

@@ -11,4 +11,5 @@ pub mod manifest;
 pub mod name;
 pub mod onnx;
 pub mod report;
+pub mod thresholds;
 pub mod time;

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::thresholds::{common_threshold, is_threshold};
+
 /// Key of the manifest in the ONNX file's `metadata_props`; the value is JSON.
 pub const MANIFEST_KEY: &str = "ferrotype.manifest";
 
@@ -154,6 +156,10 @@ pub struct ModelManifest {
     /// [`DEFAULT_THRESHOLD`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// For [`Task::MultiLabel`]: the probability above which each label counts, in the order of
+    /// `classes`; absent where `threshold` holds for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<f32>>,
     /// Name of the ONNX input, `[batch, 3, height, width]`.
     pub input_name: String,
     /// Name of the ONNX output with the answer, `[batch, classes]`.
@@ -176,9 +182,17 @@ pub struct ModelManifest {
 }
 
 impl ModelManifest {
-    /// The probability above which a label counts.
-    pub fn label_threshold(&self) -> f32 {
-        self.threshold.unwrap_or(DEFAULT_THRESHOLD)
+    /// For each label, the probability above which it counts.
+    pub fn label_thresholds(&self) -> Vec<f32> {
+        let one = self.threshold.unwrap_or(DEFAULT_THRESHOLD);
+        let each = self.thresholds.clone();
+        each.unwrap_or_else(|| vec![one; self.classes.len()])
+    }
+
+    /// Sets for each label the probability above which it counts.
+    pub fn set_label_thresholds(&mut self, thresholds: Vec<f32>) {
+        self.threshold = common_threshold(&thresholds);
+        self.thresholds = self.threshold.is_none().then_some(thresholds);
     }
 
     /// Checks the manifest by itself (not against a network).
@@ -203,17 +217,89 @@ impl ModelManifest {
                 return Err(format!("class `{class}` is named twice"));
             }
         }
-        match self.threshold {
-            Some(_) if !self.task.is_multi_label() => {
-                return Err("it has a threshold, but answers with one class".into());
-            }
-            Some(threshold) if !(threshold > 0.0 && threshold < 1.0) => {
-                return Err(format!(
-                    "the threshold is `{threshold}`, expected a number between 0 and 1"
-                ));
-            }
-            _ => {}
-        }
+        self.check_thresholds()?;
         self.preprocessing.check()
+    }
+
+    fn check_thresholds(&self) -> Result<(), String> {
+        let each = self.thresholds.as_deref();
+        if self.threshold.is_none() && each.is_none() {
+            return Ok(());
+        }
+        if !self.task.is_multi_label() {
+            return Err("it has a threshold, but answers with one class".into());
+        }
+        let count = each.map_or(self.classes.len(), <[f32]>::len);
+        if count != self.classes.len() {
+            return Err(format!(
+                "it has {count} thresholds, expected one for each of the {} labels",
+                self.classes.len()
+            ));
+        }
+        let mut all = self.threshold.iter().chain(each.unwrap_or_default());
+        match all.find(|threshold| !is_threshold(**threshold)) {
+            Some(bad) => Err(format!(
+                "the threshold is `{bad}`, expected a number between 0 and 1"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(more: &str) -> ModelManifest {
+        let text = format!(
+            r#"{{"manifest_version": 1, "task": "multi_label", "classes": ["mass", "nodule"],
+                "preprocessing": {{"width": 8, "height": 8, "mean": [0, 0, 0], "std": [1, 1, 1]}},
+                "input_name": "image", "output_name": "logits"{more}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_manifest_has_one_threshold_or_one_for_each_label() {
+        for (more, expected) in [
+            ("", [0.5, 0.5]),
+            (r#", "threshold": 0.3"#, [0.3, 0.3]),
+            (r#", "thresholds": [0.2, 0.7]"#, [0.2, 0.7]),
+        ] {
+            let manifest = manifest(more);
+            manifest.check().unwrap();
+            assert_eq!(manifest.label_thresholds(), expected, "{more}");
+        }
+    }
+
+    #[test]
+    fn thresholds_are_kept_as_one_where_they_are_equal() {
+        let mut manifest = manifest("");
+        manifest.set_label_thresholds(vec![0.3, 0.3]);
+        assert_eq!(
+            (manifest.threshold, &manifest.thresholds),
+            (Some(0.3), &None)
+        );
+        manifest.set_label_thresholds(vec![0.3, 0.4]);
+        assert_eq!(manifest.threshold, None);
+        assert_eq!(manifest.thresholds, Some(vec![0.3, 0.4]));
+    }
+
+    #[test]
+    fn thresholds_that_make_no_sense_are_refused() {
+        for (more, part) in [
+            (r#", "threshold": 1.5"#, "the threshold is `1.5`"),
+            (r#", "thresholds": [0.5, 0]"#, "the threshold is `0`"),
+            (
+                r#", "thresholds": [0.5]"#,
+                "1 thresholds, expected one for each of the 2",
+            ),
+        ] {
+            let error = manifest(more).check().unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        let mut classes = manifest(r#", "thresholds": [0.5, 0.4]"#);
+        classes.task = Task::Classification;
+        assert!(classes.check().is_err());
     }
 }

@@ -236,13 +236,20 @@ impl Model {
         ranked
     }
 
-    /// The labels that an image has: those with a probability above the manifest's threshold, most
-    /// probable first. Absent where the model answers with one class.
-    pub fn labels(&self, probabilities: &[f32]) -> Option<Vec<ClassProbability<'_>>> {
-        let threshold = self.manifest.label_threshold();
+    /// The labels that an image has: those with a probability above their threshold
+    /// ([`ModelManifest::label_thresholds`], or others in the manifest's order), most probable
+    /// first. Absent where the model answers with one class.
+    pub fn labels(
+        &self,
+        probabilities: &[f32],
+        thresholds: &[f32],
+    ) -> Option<Vec<ClassProbability<'_>>> {
         self.manifest.task.is_multi_label().then(|| {
             let mut labels = self.top(probabilities, usize::MAX);
-            labels.retain(|label| label.probability > threshold);
+            labels.retain(|label| {
+                let threshold = thresholds.get(label.index);
+                threshold.is_some_and(|threshold| label.probability > *threshold)
+            });
             labels
         })
     }

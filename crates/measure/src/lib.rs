@@ -15,4 +15,4 @@ pub use classification::{CalibrationBin, ClassScores, Classification, Classifica
 pub use error::{MeasureError, MeasureErrorKind};
 pub use evaluation::{EvaluationReport, LabelMistake, Mistake, MultiLabelEvaluation, TaskReport};
 pub use linear::{LinearBaseline, LinearOptions};
-pub use multi_label::{LabelScores, MultiLabel, MultiLabelReport};
+pub use multi_label::{BestThreshold, LabelScores, MultiLabel, MultiLabelReport};

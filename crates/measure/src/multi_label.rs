@@ -3,9 +3,10 @@
 
 mod report;
 
-pub use report::{LabelScores, MultiLabelReport};
+pub use report::{BestThreshold, LabelScores, MultiLabelReport};
 
 use crate::error::{MeasureError, MeasureErrorKind};
+use crate::ranking::best_f1_threshold;
 
 /// A streaming accumulator of the scores of several labels.
 ///
@@ -14,7 +15,8 @@ use crate::error::{MeasureError, MeasureErrorKind};
 #[derive(Debug, Clone)]
 pub struct MultiLabel {
     labels: usize,
-    threshold: f32,
+    /// `[label]`.
+    thresholds: Vec<f32>,
     tallies: Vec<Tally>,
     /// Samples of which every label was answered right.
     exact: u64,
@@ -53,9 +55,15 @@ impl MultiLabel {
     /// An accumulator without samples. A label is answered where its probability is above
     /// `threshold`.
     pub fn new(labels: usize, threshold: f32) -> Self {
+        Self::with_thresholds(vec![threshold; labels])
+    }
+
+    /// As [`Self::new`], with a threshold for each label.
+    pub fn with_thresholds(thresholds: Vec<f32>) -> Self {
+        let labels = thresholds.len();
         Self {
             labels,
-            threshold,
+            thresholds,
             tallies: vec![Tally::default(); labels],
             exact: 0,
             loss_sum: 0.0,
@@ -89,7 +97,7 @@ impl MultiLabel {
         let mut is_exact = true;
         for (label, &probability) in (0_u32..).zip(probabilities) {
             let truth = true_labels.contains(&label);
-            let answered = probability > self.threshold;
+            let answered = probability > self.thresholds[label as usize];
             self.tallies[label as usize].add(answered, truth);
             self.loss_sum += binary_cross_entropy(probability, truth);
             self.truths.push(truth);
@@ -104,14 +112,14 @@ impl MultiLabel {
     /// Adds the samples of another accumulator, as if they had been seen after its own.
     ///
     /// # Errors
-    /// When it counts other labels or by another threshold; nothing is added then.
+    /// When it counts other labels or by other thresholds; nothing is added then.
     pub fn merge(&mut self, other: Self) -> Result<(), MeasureError> {
-        if other.labels != self.labels || other.threshold != self.threshold {
+        if other.thresholds != self.thresholds {
             return Err(MeasureError::new(
                 MeasureErrorKind::DifferentClasses,
                 format!(
-                    "scores of `{}` labels above `{}` cannot be merged with scores of `{}` labels above `{}`",
-                    other.labels, other.threshold, self.labels, self.threshold
+                    "scores of `{}` labels above `{:?}` cannot be merged with scores of `{}` labels above `{:?}`",
+                    other.labels, other.thresholds, self.labels, self.thresholds
                 ),
             ));
         }
@@ -129,6 +137,24 @@ impl MultiLabel {
     /// The scores of all samples so far.
     pub fn finish(&self) -> MultiLabelReport {
         report::build(self)
+    }
+
+    /// For each label the threshold that would give the samples so far the best F1; none for a
+    /// label that no sample has.
+    pub fn best_thresholds(&self) -> Vec<Option<BestThreshold>> {
+        (0..self.labels)
+            .map(|label| best_f1_threshold(self.ranked(label)).map(BestThreshold::new))
+            .collect()
+    }
+
+    /// A label's probability and truth in each sample.
+    fn ranked(&self, label: usize) -> impl Iterator<Item = (f32, bool)> {
+        let probabilities = self.probabilities.iter().skip(label);
+        let truths = self.truths.iter().skip(label);
+        probabilities
+            .step_by(self.labels)
+            .zip(truths.step_by(self.labels))
+            .map(|(probability, truth)| (*probability, *truth))
     }
 
     fn check(&self, probabilities: &[f32], true_labels: &[u32]) -> Result<(), MeasureError> {
@@ -211,6 +237,22 @@ mod tests {
         scores.update(&[0.3, 0.1], &[0]).unwrap();
         assert_eq!(scores.finish().exact_match, 1.0);
         assert!(scores.merge(MultiLabel::new(2, 0.5)).is_err());
+    }
+
+    #[test]
+    fn each_label_may_have_a_threshold_of_its_own() {
+        let mut scores = MultiLabel::with_thresholds(vec![0.2, 0.8]);
+        scores.update(&[0.3, 0.7], &[0]).unwrap();
+        scores.update(&[0.1, 0.9], &[]).unwrap();
+        let report = scores.finish();
+        assert_eq!((report.exact_match, report.threshold), (0.5, None));
+        assert_eq!(report.per_label[1].threshold, Some(0.8));
+        let best = scores.best_thresholds();
+        assert_eq!(
+            best[0].map(|best| (best.threshold, best.f1)),
+            Some((0.2, 1.0))
+        );
+        assert_eq!(best[1], None);
     }
 
     #[test]

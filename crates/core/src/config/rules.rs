@@ -15,6 +15,8 @@ pub(super) enum Rule {
     Whole(u64, u64),
     /// A finite number in a range.
     Number(Range),
+    /// A finite number in a range, or this word.
+    NumberOr(Range, &'static str),
     /// That many finite numbers in a range.
     Numbers(usize, Range),
     /// One or more finite numbers in a range.
@@ -241,13 +243,18 @@ const TRAIN: Rule = Rule::Map(&[
         "monitor",
         Rule::OneOf(&["auto", "val/loss", "val/accuracy", "val/f1", "val/auroc"]),
     ),
-    optional("threshold", Rule::Number(BETWEEN)),
+    optional("threshold", THRESHOLD),
     optional("note", Rule::Text),
 ]);
 
 const CLASS_WEIGHTS: Rule = Rule::ScalarOrList(
     &Rule::OneOf(&["none", "balanced"]),
     &Rule::AnyNumbers(NOT_NEGATIVE),
+);
+
+const THRESHOLD: Rule = Rule::ScalarOrList(
+    &Rule::NumberOr(BETWEEN, "best_f1"),
+    &Rule::AnyNumbers(BETWEEN),
 );
 
 const FREEZE: Rule = Rule::ScalarOrList(&Rule::Whole(1, 100_000), &Rule::Texts);

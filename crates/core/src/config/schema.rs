@@ -11,7 +11,7 @@ pub use device::{DeviceConfig, UnknownDevice};
 pub use monitored::{Monitored, TASK_PARAM};
 pub use train::{
     ClassWeighting, ClassWeights, EarlyStoppingConfig, Freeze, Monitor, OptimizerConfig, Sampling,
-    ScheduleConfig, TrainConfig,
+    ScheduleConfig, ThresholdConfig, ThresholdRule, TrainConfig,
 };
 
 pub use super::augment::AugmentConfig;

@@ -315,6 +315,8 @@ fn errors_on_the_command_line_say_what_and_what_next() {
         &["train.monitor=accuracy"],
         &["train.monitor=val/acc"],
         &["train.schedule.warmup_epochs=50"],
+        &["train.threshold=1.5"],
+        &["train.threshold=[0.5,1]"],
         &["+recipe=imbalanced", "train.class_weights=balanced"],
         &["train.optimizer.beta1=yes"],
         &["train={epochs:5,epoch:6}"],

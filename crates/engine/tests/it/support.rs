@@ -266,6 +266,7 @@ pub(crate) fn manifest(graph: &Graph, classes: usize) -> ModelManifest {
         },
         output: OutputKind::Logits,
         threshold: None,
+        thresholds: None,
         input_name: String::new(),
         output_name: String::new(),
         embedding_name: None,

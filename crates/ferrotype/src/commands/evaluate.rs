@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::name::Reference;
+use ferrotype_core::thresholds::Thresholds;
 use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_measure::TaskReport;
 use ferrotype_store::{Evaluation, Store, write_file_atomically};
@@ -32,6 +33,9 @@ pub(crate) struct Arguments {
     /// Average the probabilities of several views of each image. Serving does not
     #[arg(long, value_enum, default_value_t = Views::None)]
     views: Views,
+    /// Of labels: the probability above which one counts, or one for each label with commas between [default: the model's]
+    #[arg(long, value_name = "PROBABILITY")]
+    threshold: Option<Thresholds>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -95,6 +99,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let request = Request {
         split: arguments.split,
         views: arguments.views.setting(),
+        thresholds: arguments.threshold.clone(),
     };
     let (evaluation, report) =
         evaluation::evaluate(context, &store, &subject, &model, &dataset, &request)?;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ferrotype_core::manifest::{
     MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, ResizeFilter, ResizeMode, Task,
 };
+use ferrotype_core::thresholds::Thresholds;
 use ferrotype_inference::{Model, OnnxSummary, RuntimeChoice, embed_manifest, inspect};
 use ferrotype_store::NewModelVersion;
 
@@ -52,9 +53,9 @@ pub(crate) struct Arguments {
     /// An image may have several of the classes, or none: each is answered by itself
     #[arg(long)]
     multi_label: bool,
-    /// With `--multi-label`: the probability above which a class counts [default: 0.5]
+    /// With `--multi-label`: the probability above which a class counts, or one for each with commas between [default: 0.5]
     #[arg(long, value_name = "PROBABILITY", requires = "multi_label")]
-    threshold: Option<f32>,
+    threshold: Option<Thresholds>,
     /// Point this alias to the new version
     #[arg(long)]
     alias: Option<String>,
@@ -138,7 +139,12 @@ fn manifest(arguments: &Arguments, summary: &OnnxSummary) -> anyhow::Result<Mode
     }
     if arguments.multi_label {
         manifest.task = Task::MultiLabel;
-        manifest.threshold = arguments.threshold.or(manifest.threshold);
+        if let Some(given) = &arguments.threshold {
+            let thresholds = given.of_labels(manifest.task, &manifest.classes);
+            let thresholds =
+                thresholds.map_err(|error| Failure::usage(format!("`--threshold`: {error}")))?;
+            manifest.set_label_thresholds(thresholds);
+        }
     }
     manifest.check().map_err(Failure::new)?;
     Ok(manifest)
@@ -174,6 +180,7 @@ fn new_manifest(arguments: &Arguments, summary: &OnnxSummary) -> anyhow::Result<
             Output::Probabilities => OutputKind::Probabilities,
         },
         threshold: None,
+        thresholds: None,
         embedding_name: None,
         architecture: None,
         dataset_version: None,

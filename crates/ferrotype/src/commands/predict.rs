@@ -160,11 +160,12 @@ fn describe(
         })
         .collect();
     let first = top.first()?;
+    let thresholds = model.manifest().label_thresholds();
     Some(FilePrediction {
         file,
         class: first.class.clone(),
         confidence: first.probability,
-        labels: model.labels(probabilities).map(|labels| {
+        labels: model.labels(probabilities, &thresholds).map(|labels| {
             let names = labels.into_iter().map(|label| label.class.to_string());
             names.collect()
         }),

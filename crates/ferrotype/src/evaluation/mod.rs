@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::manifest::Task;
+use ferrotype_core::thresholds::Thresholds;
 use ferrotype_data::{StoreSource, load_report};
 use ferrotype_inference::Model;
 use ferrotype_measure::{
-    Classification, EvaluationReport, LabelMistake, Mistake, MultiLabel, MultiLabelEvaluation,
-    TaskReport,
+    BestThreshold, Classification, EvaluationReport, LabelMistake, Mistake, MultiLabel,
+    MultiLabelEvaluation, TaskReport,
 };
 use ferrotype_store::{DatasetVersion, Evaluation, NewEvaluation, Store};
 use ferrotype_vision::RgbImage;
@@ -32,12 +33,14 @@ const BATCH: usize = 64;
 const MISTAKES_KEPT: usize = 50;
 
 /// What is evaluated on, and how.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// The images.
     pub(crate) split: Split,
     /// The views of each whose probabilities are averaged.
     pub(crate) views: TestTimeAugmentation,
+    /// The probabilities above which labels count, in place of the model's own.
+    pub(crate) thresholds: Option<Thresholds>,
 }
 
 /// Runs the model on every image of a split, and keeps the result in the store.
@@ -49,7 +52,7 @@ pub(crate) fn evaluate(
     dataset: &DatasetVersion,
     request: &Request,
 ) -> anyhow::Result<(Evaluation, TaskReport)> {
-    let Request { split, views } = *request;
+    let split = request.split;
     check_task(model, dataset)?;
     let source = StoreSource::open(store, dataset, split)?;
     if source.is_empty() {
@@ -60,14 +63,12 @@ pub(crate) fn evaluate(
         .hint("`--split` takes `train`, `val` or `test`")
         .into());
     }
-    let total = source.len() as u64;
-    let mut progress = context.printer().progress("Evaluating", total);
-    let mut judge = Judge::new(model, &dataset.classes, views)?;
-    score(model, &source, views, &mut judge, |done| {
-        progress.set(done, total, "");
-    })?;
-    let report = judge.finish();
-    drop(progress);
+    let judge = judged(context, model, &source, dataset, request)?;
+    let best = match split {
+        Split::Val => judge.best_thresholds(),
+        _ => best_thresholds(context, store, model, dataset, request.views)?,
+    };
+    let report = judge.finish(best);
     let evaluation = context.wait(store.add_evaluation(NewEvaluation {
         run: subject.run(),
         model_version: subject.model_version(),
@@ -76,6 +77,62 @@ pub(crate) fn evaluate(
         report_json: serde_json::to_string(&report)?,
     }))?;
     Ok((evaluation, report))
+}
+
+/// For each label the threshold with the best F1 on the validation split: on others it would be
+/// found on what it is measured with. None where the model answers with one class, or there are no
+/// validation images.
+pub(crate) fn best_thresholds(
+    context: &Context,
+    store: &Store,
+    model: &Model,
+    dataset: &DatasetVersion,
+    views: TestTimeAugmentation,
+) -> anyhow::Result<Option<Vec<Option<BestThreshold>>>> {
+    if !model.manifest().task.is_multi_label() {
+        return Ok(None);
+    }
+    let source = StoreSource::open(store, dataset, Split::Val)?;
+    if source.is_empty() {
+        return Ok(None);
+    }
+    let request = Request {
+        split: Split::Val,
+        views,
+        thresholds: None,
+    };
+    Ok(judged(context, model, &source, dataset, &request)?.best_thresholds())
+}
+
+/// Runs the model on every image of a source.
+fn judged(
+    context: &Context,
+    model: &Model,
+    source: &StoreSource,
+    dataset: &DatasetVersion,
+    request: &Request,
+) -> anyhow::Result<Judge> {
+    let total = source.len() as u64;
+    let mut progress = context.printer().progress("Evaluating", total);
+    let mut judge = Judge::new(model, &dataset.classes, request)?;
+    score(model, source, request.views, &mut judge, |done| {
+        progress.set(done, total, "");
+    })?;
+    Ok(judge)
+}
+
+/// For each label of a model the probability above which it counts: what is given, or the model's
+/// own. Of a model that answers with one class there are none to give.
+pub(crate) fn label_thresholds(
+    model: &Model,
+    given: Option<&Thresholds>,
+) -> anyhow::Result<Vec<f32>> {
+    let manifest = model.manifest();
+    let Some(given) = given else {
+        return Ok(manifest.label_thresholds());
+    };
+    let thresholds = given.of_labels(manifest.task, &manifest.classes);
+    Ok(thresholds.map_err(|error| Failure::usage(format!("`--threshold`: {error}")))?)
 }
 
 /// Refuses a model that answers something else than the dataset asks.
@@ -174,24 +231,20 @@ enum Scores {
     },
     MultiLabel {
         scores: MultiLabel,
-        threshold: f32,
+        thresholds: Vec<f32>,
         mistakes: Vec<LabelMistake>,
     },
 }
 
 impl Judge {
-    fn new(
-        model: &Model,
-        dataset_classes: &[String],
-        views: TestTimeAugmentation,
-    ) -> anyhow::Result<Self> {
+    fn new(model: &Model, dataset_classes: &[String], request: &Request) -> anyhow::Result<Self> {
         let manifest = model.manifest();
         let classes = manifest.classes.clone();
-        let threshold = manifest.label_threshold();
+        let thresholds = label_thresholds(model, request.thresholds.as_ref())?;
         let scores = match manifest.task {
             Task::MultiLabel => Scores::MultiLabel {
-                scores: MultiLabel::new(classes.len(), threshold),
-                threshold,
+                scores: MultiLabel::with_thresholds(thresholds.clone()),
+                thresholds,
                 mistakes: Vec::new(),
             },
             _ => Scores::Classification {
@@ -202,7 +255,7 @@ impl Judge {
         Ok(Self {
             own_index: match_classes(dataset_classes, &classes)?,
             classes,
-            views,
+            views: request.views,
             scores,
         })
     }
@@ -221,7 +274,7 @@ impl Judge {
             }
             Scores::MultiLabel {
                 scores,
-                threshold,
+                thresholds,
                 mistakes,
             } => {
                 let labels: Vec<u32> = source
@@ -236,7 +289,7 @@ impl Judge {
                     index,
                     &labels,
                     probabilities,
-                    *threshold,
+                    thresholds,
                 ));
             }
         }
@@ -257,7 +310,16 @@ impl Judge {
         }
     }
 
-    fn finish(self) -> TaskReport {
+    /// For each label the threshold with the best F1 on what was judged.
+    fn best_thresholds(&self) -> Option<Vec<Option<BestThreshold>>> {
+        match &self.scores {
+            Scores::Classification { .. } => None,
+            Scores::MultiLabel { scores, .. } => Some(scores.best_thresholds()),
+        }
+    }
+
+    /// The report, with thresholds that validation suggests.
+    fn finish(self, best: Option<Vec<Option<BestThreshold>>>) -> TaskReport {
         match self.scores {
             Scores::Classification { scores, mistakes } => {
                 TaskReport::Classification(EvaluationReport {
@@ -269,12 +331,18 @@ impl Judge {
             }
             Scores::MultiLabel {
                 scores, mistakes, ..
-            } => TaskReport::MultiLabel(MultiLabelEvaluation {
-                classes: self.classes,
-                label_scores: scores.finish(),
-                mistakes,
-                views: self.views,
-            }),
+            } => {
+                let mut label_scores = scores.finish();
+                for (label, best) in label_scores.per_label.iter_mut().zip(best.iter().flatten()) {
+                    label.best = *best;
+                }
+                TaskReport::MultiLabel(MultiLabelEvaluation {
+                    classes: self.classes,
+                    label_scores,
+                    mistakes,
+                    views: self.views,
+                })
+            }
         }
     }
 }
@@ -353,19 +421,21 @@ fn label_mistake(
     index: usize,
     labels: &[u32],
     probabilities: &[f32],
-    threshold: f32,
+    thresholds: &[f32],
 ) -> Option<LabelMistake> {
     let entry = source.entry(index)?;
     (0..)
-        .zip(probabilities)
-        .map(|(label, &probability)| LabelMistake {
+        .zip(probabilities.iter().zip(thresholds))
+        .filter(|(label, (probability, threshold))| {
+            (probability > threshold) != labels.contains(label)
+        })
+        .map(|(label, (&probability, _))| LabelMistake {
             path: entry.path.clone(),
             digest: entry.digest.clone(),
             label,
             has_label: labels.contains(&label),
             probability,
         })
-        .filter(|mistake| (mistake.probability > threshold) != mistake.has_label)
         .max_by(|a, b| a.distance().total_cmp(&b.distance()))
 }
 

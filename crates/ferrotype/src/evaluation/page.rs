@@ -73,7 +73,16 @@ fn label_page<'a>(
         count: text::count(report.label_scores.count),
         class_names: &report.classes,
         tiles: label_tiles(report),
-        threshold: Some(report.label_scores.threshold.to_string()),
+        is_multi_label: true,
+        threshold: Some(report.label_scores.threshold.map_or_else(
+            || "a threshold of its own".into(),
+            |threshold| threshold.to_string(),
+        )),
+        has_best: report
+            .label_scores
+            .per_label
+            .iter()
+            .any(|label| label.best.is_some()),
         confusion: Vec::new(),
         classes: labels(report),
         diagram: None,
@@ -108,6 +117,10 @@ fn labels(report: &MultiLabelEvaluation) -> Vec<ClassRow<'_>> {
             f1_width: format!("{:.1}", scores.f1 * 100.0),
             auroc: text::three_digits(scores.auroc),
             average_precision: Some(text::three_digits(scores.average_precision)),
+            threshold: scores.threshold.map(|threshold| threshold.to_string()),
+            best: scores
+                .best
+                .map(|best| [best.threshold.to_string(), text::percent(best.f1)]),
             support: text::count(scores.support),
         })
         .collect()
@@ -132,7 +145,9 @@ fn class_page<'a>(
         count: text::count(scores.count),
         class_names: &report.classes,
         tiles: tiles(report),
+        is_multi_label: false,
         threshold: None,
+        has_best: false,
         confusion: confusion(report),
         classes: classes(report),
         diagram: Some(Diagram::new(&scores.calibration_bins)),
@@ -150,8 +165,12 @@ struct Page<'a> {
     count: String,
     class_names: &'a [String],
     tiles: Vec<Tile>,
-    /// For several labels: the probability above which one counts.
+    /// Whether an image may have several labels.
+    is_multi_label: bool,
+    /// The probability above which a label counts, in words.
     threshold: Option<String>,
+    /// Whether the labels have thresholds that validation suggests.
+    has_best: bool,
     confusion: Vec<ConfusionRow<'a>>,
     classes: Vec<ClassRow<'a>>,
     diagram: Option<Diagram>,
@@ -260,6 +279,10 @@ struct ClassRow<'a> {
     auroc: String,
     /// Of a label.
     average_precision: Option<String>,
+    /// Of a label: the probability above which it counts.
+    threshold: Option<String>,
+    /// Of a label: the threshold that validation suggests, and the F1 there.
+    best: Option<[String; 2]>,
     support: String,
 }
 
@@ -274,6 +297,8 @@ fn classes(report: &EvaluationReport) -> Vec<ClassRow<'_>> {
             f1_width: format!("{:.1}", scores.f1 * 100.0),
             auroc: text::three_digits(scores.auroc),
             average_precision: None,
+            threshold: None,
+            best: None,
             support: text::count(scores.support),
         })
         .collect()
@@ -415,7 +440,7 @@ fn round(value: f64) -> f64 {
 mod tests {
     use super::*;
     use ferrotype_core::config::schema::TestTimeAugmentation;
-    use ferrotype_measure::{Classification, MultiLabel};
+    use ferrotype_measure::{Classification, MultiLabel, MultiLabelReport};
 
     fn report() -> TaskReport {
         let mut scores = Classification::new(2);
@@ -444,7 +469,7 @@ mod tests {
         }
         TaskReport::MultiLabel(MultiLabelEvaluation {
             classes: vec!["mass".into(), "nodule".into()],
-            label_scores: scores.finish(),
+            label_scores: with_best(scores),
             mistakes: vec![LabelMistake {
                 path: "7.png".into(),
                 digest: "d".into(),
@@ -456,6 +481,15 @@ mod tests {
         })
     }
 
+    /// The scores, as if they were of the validation split.
+    fn with_best(scores: MultiLabel) -> MultiLabelReport {
+        let mut report = scores.finish();
+        for (label, best) in report.per_label.iter_mut().zip(scores.best_thresholds()) {
+            label.best = best;
+        }
+        report
+    }
+
     #[test]
     fn labels_have_a_table_and_no_confusion_matrix() {
         let page = render(&subject(), &label_report(), |_| None).unwrap();
@@ -465,6 +499,8 @@ mod tests {
             "exact match",
             "above 0.5",
             "nodule",
+            "best threshold",
+            "<td>0.55</td><td>100.0 %</td>",
         ] {
             assert!(page.contains(text), "{text}");
         }

@@ -49,31 +49,49 @@ fn label_scores(report: &MultiLabelEvaluation) -> Table {
         text::percent(scores.micro_f1),
         text::percent(scores.exact_match),
         format!("{:.3}", scores.loss),
-        scores.threshold.to_string(),
+        scores
+            .threshold
+            .map_or_else(|| "each its own".into(), |threshold| threshold.to_string()),
     ]);
     table
 }
 
+/// Each label's scores; its threshold where they differ, and the one that validation suggests.
 fn labels(report: &MultiLabelEvaluation) -> Table {
-    let mut table = Table::new([
-        "label",
-        ">precision",
-        ">recall",
-        ">F1",
-        ">AUROC",
-        ">AP",
-        ">images",
-    ]);
-    for (label, scores) in report.classes.iter().zip(&report.label_scores.per_label) {
-        table.row([
+    let scores = &report.label_scores;
+    let has_own = scores.threshold.is_none();
+    let has_best = scores.per_label.iter().any(|label| label.best.is_some());
+    let mut header = vec!["label", ">precision", ">recall", ">F1", ">AUROC", ">AP"];
+    header.extend(has_own.then_some(">threshold"));
+    header.extend(
+        has_best
+            .then_some([">best threshold", ">val F1 there"])
+            .into_iter()
+            .flatten(),
+    );
+    header.push(">images");
+    let mut table = Table::with_header(header.into_iter().map(str::to_string).collect());
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".into());
+    for (label, scores) in report.classes.iter().zip(&scores.per_label) {
+        let mut row = vec![
             label.clone(),
             text::percent(scores.precision),
             text::percent(scores.recall),
             text::percent(scores.f1),
             three_digits(scores.auroc),
             three_digits(scores.average_precision),
-            text::count(scores.support),
-        ]);
+        ];
+        if has_own {
+            row.push(or_none(
+                scores.threshold.map(|threshold| threshold.to_string()),
+            ));
+        }
+        if has_best {
+            row.push(or_none(scores.best.map(|best| best.threshold.to_string())));
+            row.push(or_none(scores.best.map(|best| text::percent(best.f1))));
+        }
+        row.push(text::count(scores.support));
+        table.row(row);
     }
     table
 }

@@ -2,7 +2,7 @@
 
 use ferrotype_core::config::schema::TestTimeAugmentation;
 use ferrotype_core::dataset::Split;
-use ferrotype_inference::{Model, RuntimeChoice};
+use ferrotype_inference::{Model, RuntimeChoice, embed_manifest};
 use ferrotype_measure::TaskReport;
 use ferrotype_store::ModelVersion;
 
@@ -23,7 +23,10 @@ impl Worker<'_> {
         order: &TrainingJob,
         trained: &mut Trained,
     ) -> anyhow::Result<()> {
-        let onnx = from_checkpoint(self.store, self.run, plan)?;
+        let mut onnx = from_checkpoint(self.store, self.run, plan)?;
+        if plan.finds_thresholds() {
+            onnx = self.with_best_thresholds(&onnx, plan)?;
+        }
         let digest = self.store.blobs().put(&onnx)?;
         self.context.wait(self.store.add_artifact(
             self.run.id,
@@ -42,6 +45,32 @@ impl Worker<'_> {
             trained.model = Some(self.register(name, order.alias.as_deref())?);
         }
         Ok(())
+    }
+
+    /// The ONNX file with the thresholds that have the best F1 on the validation split. A label
+    /// that no validation image has keeps its own.
+    fn with_best_thresholds(&self, onnx: &[u8], plan: &Plan) -> anyhow::Result<Vec<u8>> {
+        let model = Model::load(onnx, RuntimeChoice::Auto, 0)?;
+        let best = evaluation::best_thresholds(
+            self.context,
+            self.store,
+            &model,
+            &plan.dataset,
+            TestTimeAugmentation::None,
+        )?;
+        let mut manifest = model.manifest().clone();
+        let mut thresholds = manifest.label_thresholds();
+        for (threshold, best) in thresholds.iter_mut().zip(best.iter().flatten()) {
+            if let Some(best) = best {
+                *threshold = best.threshold as f32;
+            }
+        }
+        for (label, threshold) in manifest.classes.iter().zip(&thresholds) {
+            self.log
+                .line(format_args!("threshold of {label}: {threshold}"));
+        }
+        manifest.set_label_thresholds(thresholds);
+        Ok(embed_manifest(onnx, &manifest)?)
     }
 
     /// Scores the exported model on the test split; none when the dataset has no test split.
@@ -65,6 +94,7 @@ impl Worker<'_> {
                 split: Split::Test,
                 // As it will be served.
                 views: TestTimeAugmentation::None,
+                thresholds: None,
             },
         )?;
         let writer = self.store.writer()?;

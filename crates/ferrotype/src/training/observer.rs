@@ -48,7 +48,8 @@ pub(super) struct Observer<'a> {
     job: JobId,
     monitored: Monitored,
     classes: usize,
-    threshold: f32,
+    /// For each label, the probability above which it counts.
+    thresholds: Vec<f32>,
     progress: Option<Progress>,
     system: Option<SystemMetrics>,
     step: u64,
@@ -72,7 +73,7 @@ impl<'a> Observer<'a> {
             job: worker.job.job.id,
             monitored: plan.monitored(),
             classes: plan.dataset.classes.len(),
-            threshold: plan.threshold(),
+            thresholds: plan.thresholds(),
             progress: None,
             system: None,
             step: 0,
@@ -192,7 +193,7 @@ impl TrainObserver for Observer<'_> {
     }
 
     fn on_validation(&mut self, _epoch: u32, outputs: &ValidationOutputs<'_>) -> Verdict {
-        let scored = Scores::of(outputs, self.classes, self.threshold);
+        let scored = Scores::of(outputs, self.classes, &self.thresholds);
         let monitored = scored
             .map_err(anyhow::Error::from)
             .and_then(|scores| Ok((scores.monitored(self.monitored.monitor)?, scores)));

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use ferrotype_core::config::schema::{ClassWeights, DataConfig, Monitored, Sampling};
+use ferrotype_core::config::schema::{
+    ClassWeights, DataConfig, Monitored, Sampling, ThresholdConfig, ThresholdRule,
+};
 use ferrotype_core::config::{Composed, Config, MemorySource, Origin, SourceFile, compose};
 use ferrotype_core::graph::{Graph, LayerInfo};
 use ferrotype_core::manifest::{
     DEFAULT_THRESHOLD, MANIFEST_VERSION, ModelManifest, OutputKind, Preprocessing, Task,
 };
 use ferrotype_core::name::Reference;
-use ferrotype_data::load_report;
+use ferrotype_core::thresholds::listed;
+use ferrotype_data::{ImportReport, load_report};
 use ferrotype_store::{DatasetVersion, Run, Store};
 use ferrotype_vision::augment::Augment;
 use ferrotype_vision::loader::LoaderOptions;
@@ -24,9 +27,6 @@ pub(crate) const BATCHES_AHEAD: usize = 4;
 
 /// Red, green and blue.
 const CHANNELS: usize = 3;
-
-/// Names of classes that a hint lists.
-const NAMES_LISTED: usize = 20;
 
 /// A configuration that has been checked against a dataset version.
 pub(crate) struct Plan {
@@ -57,10 +57,12 @@ impl Plan {
         };
         let reference: Reference = name.parse()?;
         let dataset = context.wait(store.dataset_version(&reference))?;
-        let task = load_report(&dataset)?.task();
+        let report = load_report(&dataset)?;
+        let task = report.task();
         config.train.monitor = config.train.monitor.of_task(task);
         check_task(composed, task, &reference)?;
         check_class_weights(&config.train.class_weights, task, &dataset)?;
+        check_thresholds(config.train.threshold.as_ref(), &dataset, &report)?;
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
         let (graph, layers) = graph(&config, dataset.classes.len())?;
@@ -103,13 +105,14 @@ impl Plan {
 
     /// The manifest of the model that the run trains; the export fills in the tensors' names.
     pub(crate) fn manifest(&self, run: &Run) -> ModelManifest {
-        ModelManifest {
+        let mut manifest = ModelManifest {
             manifest_version: MANIFEST_VERSION,
             task: self.task,
             classes: self.dataset.classes.clone(),
             preprocessing: self.preprocessing.clone(),
             output: OutputKind::Logits,
-            threshold: self.task.is_multi_label().then(|| self.threshold()),
+            threshold: None,
+            thresholds: None,
             input_name: String::new(),
             output_name: String::new(),
             embedding_name: None,
@@ -117,7 +120,11 @@ impl Plan {
             dataset_version: Some(self.dataset.reference().to_string()),
             dataset_digest: Some(self.dataset.digest.to_string()),
             run: Some(run.id),
+        };
+        if self.task.is_multi_label() {
+            manifest.set_label_thresholds(self.thresholds());
         }
+        manifest
     }
 
     /// The score that says which epoch is best.
@@ -125,10 +132,21 @@ impl Plan {
         Monitored::new(self.config.train.monitor, self.task)
     }
 
-    /// The probability above which a label counts.
-    pub(super) fn threshold(&self) -> f32 {
-        let chosen = self.config.train.threshold;
-        chosen.map_or(DEFAULT_THRESHOLD, |threshold| threshold as f32)
+    /// For each label, the probability above which it counts. Those that are yet to be found are
+    /// the default until then.
+    pub(super) fn thresholds(&self) -> Vec<f32> {
+        let one = |threshold| vec![threshold; self.dataset.classes.len()];
+        match &self.config.train.threshold {
+            None | Some(ThresholdConfig::Rule(_)) => one(DEFAULT_THRESHOLD),
+            Some(ThresholdConfig::One(threshold)) => one(*threshold as f32),
+            Some(ThresholdConfig::Each(each)) => each.iter().map(|number| *number as f32).collect(),
+        }
+    }
+
+    /// Whether each label's threshold is to be found when training is done.
+    pub(super) fn finds_thresholds(&self) -> bool {
+        let rule = ThresholdConfig::Rule(ThresholdRule::BestF1);
+        self.config.train.threshold == Some(rule)
     }
 
     pub(super) fn transform(&self) -> anyhow::Result<Transform> {
@@ -242,21 +260,42 @@ fn check_class_weights(
     Ok(())
 }
 
+/// Refuses thresholds that are not one for each label, or that no image is there to find by.
+fn check_thresholds(
+    thresholds: Option<&ThresholdConfig>,
+    dataset: &DatasetVersion,
+    report: &ImportReport,
+) -> anyhow::Result<()> {
+    let labels = dataset.classes.len();
+    match thresholds {
+        Some(ThresholdConfig::Each(each)) if each.len() != labels => Err(Failure::new(format!(
+            "`train.threshold` has {}, but `{}` has {}",
+            text::plural(each.len() as u64, "number"),
+            dataset.reference(),
+            text::plural(labels as u64, "label"),
+        ))
+        .hint(format!(
+            "give one for all labels, or one for each in this order: {}",
+            listed(&dataset.classes)
+        ))
+        .into()),
+        Some(ThresholdConfig::Rule(ThresholdRule::BestF1)) if report.splits().val == 0 => {
+            Err(Failure::new(format!(
+                "`train.threshold=best_f1` is found on validation images, and `{}` has none",
+                dataset.reference()
+            ))
+            .hint("give a number, as `train.threshold=0.5`")
+            .into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What an image of the task has.
 const fn class_noun(task: Task) -> &'static str {
     match task {
         Task::MultiLabel => "label",
         _ => "class",
-    }
-}
-
-/// The first names of a list, and how many more there are.
-fn listed(names: &[String]) -> String {
-    let shown = names.len().min(NAMES_LISTED);
-    let first = names[..shown].join(", ");
-    match names.len() - shown {
-        0 => first,
-        more => format!("{first} and {more} more"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a run to a version in the registry.
 
+use std::collections::BTreeMap;
+
 use ferrotype_core::dataset::Split;
 use ferrotype_inference::inspect;
-use ferrotype_measure::TaskReport;
+use ferrotype_measure::{MultiLabelEvaluation, TaskReport};
 use ferrotype_store::{EvaluationSubject, ModelVersion, NewModelVersion, Run, Store};
 use serde_json::{Value, json};
 
@@ -64,7 +66,18 @@ fn summarise(report: &TaskReport, dataset: Option<&str>) -> Value {
             "micro_f1": report.label_scores.micro_f1,
             "auroc": report.label_scores.auroc,
             "mean_average_precision": report.label_scores.mean_average_precision,
+            "best_thresholds": best_thresholds(report),
             "loss": report.label_scores.loss,
         }),
     }
+}
+
+/// The thresholds with the best F1 on the validation split, by label; none where they were not
+/// looked for.
+fn best_thresholds(report: &MultiLabelEvaluation) -> Option<BTreeMap<&str, f64>> {
+    let labels = report.classes.iter().zip(&report.label_scores.per_label);
+    let best: BTreeMap<&str, f64> = labels
+        .filter_map(|(name, scores)| Some((name.as_str(), scores.best?.threshold)))
+        .collect();
+    (!best.is_empty()).then_some(best)
 }

@@ -26,11 +26,11 @@ pub(super) enum Scores {
 }
 
 impl Scores {
-    /// Scores the network's answers. A label is answered above `threshold`.
+    /// Scores the network's answers. A label is answered above its threshold.
     pub(super) fn of(
         outputs: &ValidationOutputs<'_>,
         classes: usize,
-        threshold: f32,
+        thresholds: &[f32],
     ) -> Result<Self, MeasureError> {
         let rows = outputs.logits.chunks_exact(outputs.classes);
         let Some(targets) = outputs.label_targets else {
@@ -40,7 +40,7 @@ impl Scores {
             }
             return Ok(Self::Classification(scores.finish()));
         };
-        let mut scores = MultiLabel::new(classes, threshold);
+        let mut scores = MultiLabel::with_thresholds(thresholds.to_vec());
         for (logits, targets) in rows.zip(targets.chunks_exact(outputs.classes)) {
             let labels: Vec<u32> = (0..)
                 .zip(targets)
@@ -150,7 +150,7 @@ mod tests {
             label_targets: Some(&[1.0, 0.0, 0.0, 1.0]),
             classes: 2,
         };
-        Scores::of(&outputs, 2, 0.5).unwrap()
+        Scores::of(&outputs, 2, &[0.5, 0.5]).unwrap()
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
             label_targets: None,
             classes: 2,
         };
-        let classes = Scores::of(&outputs, 2, 0.5).unwrap();
+        let classes = Scores::of(&outputs, 2, &[0.5, 0.5]).unwrap();
         let told = classes.in_short(Monitor::Auroc);
         assert!(told.ends_with("  val AUROC 1.000"), "{told}");
         let told = classes.in_short(Monitor::Accuracy);
@@ -198,7 +198,7 @@ mod tests {
             label_targets: Some(&[1.0, 0.0]),
             classes: 2,
         };
-        let scores = Scores::of(&outputs, 2, 0.5).unwrap();
+        let scores = Scores::of(&outputs, 2, &[0.5, 0.5]).unwrap();
         let error = scores.monitored(Monitor::Auroc).unwrap_err();
         assert!(error.to_string().contains("`val/auroc` cannot be measured"));
         assert_eq!(scores.monitored(Monitor::Accuracy).unwrap(), 1.0);

@@ -44,6 +44,7 @@ fn manifest(side: u32, resize: ResizeMode, filter: ResizeFilter) -> ModelManifes
         },
         output: OutputKind::Logits,
         threshold: None,
+        thresholds: None,
         input_name: "image".into(),
         output_name: "scores".into(),
         embedding_name: None,

@@ -201,6 +201,51 @@ fn weights_that_do_not_fit_the_labels_are_refused_before_there_is_a_run() {
 }
 
 #[test]
+fn each_label_may_have_the_threshold_that_suits_it() {
+    let project = with_labels();
+    let quick = ["train.epochs=3", "train.learning_rate=0.003"];
+    let tuned = [
+        &quick[..],
+        &["train.threshold=best_f1", "--register", "lights"],
+    ]
+    .concat();
+    project.succeed(&training("tuned", &tuned));
+    let evaluated = project.succeed(&["evaluate", "lights", "--json"]).json();
+    let labels = evaluated["label_scores"]["per_label"].as_array().unwrap();
+    assert_eq!(labels.len(), 3);
+    for label in labels {
+        assert_eq!(label["threshold"], label["best"]["threshold"], "{label}");
+        assert!(label["best"]["f1"].as_f64().unwrap() > 0.5, "{label}");
+    }
+    let table = project.succeed(&["evaluate", "tuned", "--threshold", "0.2,0.3,0.4"]);
+    for part in ["each its own", "best threshold", "val F1 there", "  0.2  "] {
+        assert!(table.stdout.contains(part), "{}", table.describe());
+    }
+    let wrong = project.run(&["evaluate", "tuned", "--threshold", "0.2,0.3"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.describe());
+    assert!(
+        wrong.stderr.contains("2 thresholds for 3 labels") && wrong.stderr.contains("red"),
+        "{}",
+        wrong.describe()
+    );
+
+    let chosen = [&quick[..], &["train.threshold=[0.2,0.3,0.4]"]].concat();
+    project.succeed(&training("chosen", &chosen));
+    let chosen = project.succeed(&["evaluate", "chosen", "--json"]).json();
+    assert_eq!(chosen["label_scores"]["threshold"], Value::Null);
+    let first = &chosen["label_scores"]["per_label"][0];
+    assert_eq!(first["threshold"], json!(0.2));
+    let refused = project.fail(&training("short", &["train.threshold=[0.2,0.3]"]));
+    assert!(
+        refused
+            .stderr
+            .contains("`train.threshold` has 2 numbers, but `lights@v1` has 3 labels"),
+        "{}",
+        refused.describe()
+    );
+}
+
+#[test]
 fn one_class_and_several_labels_are_not_mixed_up() {
     let project = project::with_model();
     labelled_folder(&project.join("set"), 24, project::SIDE);

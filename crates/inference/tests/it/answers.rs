@@ -153,7 +153,8 @@ fn labels_are_asked_one_by_one_and_those_above_the_threshold_answered() {
             assert!((found - expected).abs() < 1e-6, "{probabilities:?}");
         }
         let names = |model: &Model| -> Vec<String> {
-            let labels = model.labels(&probabilities).unwrap();
+            let thresholds = model.manifest().label_thresholds();
+            let labels = model.labels(&probabilities, &thresholds).unwrap();
             labels.iter().map(|label| label.class.into()).collect()
         };
         assert_eq!(names(&model), ["class 1"]);
@@ -162,6 +163,8 @@ fn labels_are_asked_one_by_one_and_those_above_the_threshold_answered() {
             names(&load(manifest.clone()).unwrap()),
             ["class 1", "class 0"]
         );
+        manifest.thresholds = Some(vec![0.6, 0.9, 0.1]);
+        assert_eq!(names(&load(manifest.clone()).unwrap()), ["class 2"]);
         manifest.threshold = Some(1.5);
         assert!(load(manifest).is_err());
     }

@@ -169,6 +169,7 @@ pub(crate) fn manifest(model: &ModelProto, classes: usize) -> ModelManifest {
         },
         output: OutputKind::Logits,
         threshold: None,
+        thresholds: None,
         input_name: "image".into(),
         output_name: name(0).unwrap(),
         embedding_name: name(1),

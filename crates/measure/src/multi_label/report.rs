@@ -1,9 +1,10 @@
 //! What the counts and probabilities of several labels amount to.
 
+use ferrotype_core::thresholds::common_threshold;
 use serde::{Deserialize, Serialize};
 
 use super::{MultiLabel, Tally};
-use crate::ranking::{auroc, average_precision};
+use crate::ranking::{ThresholdScore, auroc, average_precision};
 
 /// The scores of one label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,30 @@ pub struct LabelScores {
     /// Average precision, scikit-learn's `average_precision_score`; absent when no sample has the
     /// label.
     pub average_precision: Option<f64>,
+    /// The probability above which the label counts as answered; absent in an old report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// The threshold with the best F1 on the validation split, where that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestThreshold>,
+}
+
+/// The threshold of a label with the best F1 on some samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BestThreshold {
+    /// Between 0 and 1.
+    pub threshold: f64,
+    /// The F1 on those samples.
+    pub f1: f64,
+}
+
+impl BestThreshold {
+    pub(super) fn new(found: ThresholdScore) -> Self {
+        Self {
+            threshold: shortest(found.threshold),
+            f1: found.f1,
+        }
+    }
 }
 
 /// The scores where a sample may have several labels.
@@ -31,8 +56,9 @@ pub struct LabelScores {
 pub struct MultiLabelReport {
     /// Samples.
     pub count: u64,
-    /// The probability above which a label counts as answered.
-    pub threshold: f64,
+    /// The probability above which every label counts as answered; absent where each has its own.
+    #[serde(default)]
+    pub threshold: Option<f64>,
     /// The fraction of samples of which every label is answered right, none missing and none too
     /// many.
     pub exact_match: f64,
@@ -73,7 +99,7 @@ pub(super) fn build(scores: &MultiLabel) -> MultiLabelReport {
     let answers = scores.count * scores.labels as u64;
     MultiLabelReport {
         count: scores.count,
-        threshold: shortest(scores.threshold),
+        threshold: common_threshold(&scores.thresholds).map(shortest),
         exact_match: ratio(scores.exact, scores.count),
         loss: match answers {
             0 => 0.0,
@@ -93,21 +119,15 @@ pub(super) fn build(scores: &MultiLabel) -> MultiLabelReport {
 
 fn label_scores(scores: &MultiLabel, label: usize) -> LabelScores {
     let tally = scores.tallies[label];
-    let ranked = || {
-        let probabilities = scores.probabilities.iter().skip(label);
-        let truths = scores.truths.iter().skip(label);
-        probabilities
-            .step_by(scores.labels)
-            .zip(truths.step_by(scores.labels))
-            .map(|(probability, truth)| (*probability, *truth))
-    };
     LabelScores {
         precision: precision(tally),
         recall: recall(tally),
         f1: f1(tally),
         support: tally.true_positives + tally.false_negatives,
-        auroc: auroc(ranked()),
-        average_precision: average_precision(ranked()),
+        auroc: auroc(scores.ranked(label)),
+        average_precision: average_precision(scores.ranked(label)),
+        threshold: scores.thresholds.get(label).copied().map(shortest),
+        best: None,
     }
 }
 

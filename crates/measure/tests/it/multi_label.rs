@@ -33,6 +33,7 @@ struct ExpectedLabel {
     support: u64,
     auroc: Option<f64>,
     average_precision: Option<f64>,
+    best_f1: Option<f64>,
 }
 
 fn scored(case: &Case, samples: std::ops::Range<usize>) -> MultiLabel {
@@ -73,6 +74,10 @@ fn scores_of_labels_are_those_of_scikit_learn() {
         let precision = Some(expected.mean_average_precision);
         option_near("mAP", report.mean_average_precision, precision);
         assert_eq!(report.per_label.len(), expected.per_label.len());
+        let best = scored(&case, 0..case.truths.len()).best_thresholds();
+        for (best, expected) in best.iter().zip(&expected.per_label) {
+            option_near("best F1", best.map(|best| best.f1), expected.best_f1);
+        }
         for (label, expected) in report.per_label.iter().zip(&expected.per_label) {
             near("precision", label.precision, expected.precision);
             near("recall", label.recall, expected.recall);

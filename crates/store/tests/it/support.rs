@@ -97,6 +97,7 @@ pub(crate) fn manifest() -> ModelManifest {
         },
         output: OutputKind::Logits,
         threshold: None,
+        thresholds: None,
         input_name: "input".into(),
         output_name: "logits".into(),
         embedding_name: None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
+use ferrotype_core::thresholds::common_threshold;
 use ferrotype_inference::Prediction;
 use ferrotype_store::{Digest, NewPrediction};
 use ferrotype_vision::decode::DecodeLimits;
@@ -64,18 +65,19 @@ async fn predict_uncounted(
     let Some(best) = ranked.first() else {
         return Err(ApiError::internal("the model has no classes"));
     };
+    let thresholds = model.network.manifest().label_thresholds();
     let answer = PredictionAnswer {
         id: id.to_string(),
         class: best.class.to_string(),
         confidence: best.probability,
         labels: model
             .network
-            .labels(&seen.prediction.probabilities)
+            .labels(&seen.prediction.probabilities, &thresholds)
             .map(|labels| labels.iter().map(|label| label.class.to_string()).collect()),
         threshold: {
             let manifest = model.network.manifest();
             let is_multi_label = manifest.task.is_multi_label();
-            is_multi_label.then(|| manifest.label_threshold())
+            common_threshold(&thresholds).filter(|_| is_multi_label)
         },
         probabilities: ranked
             .iter()

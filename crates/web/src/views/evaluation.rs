@@ -36,7 +36,7 @@ pub(crate) struct EvaluationView {
 pub(crate) struct LabelScores {
     /// Samples.
     pub(crate) count: u64,
-    /// The probability above which a label counts.
+    /// The probability above which every label counts; absent where each has its own.
     pub(crate) threshold: Option<f64>,
     /// The fraction of which all labels are answered right.
     pub(crate) exact_match: Option<f64>,
@@ -71,6 +71,12 @@ pub(crate) struct LabelRow {
     pub(crate) auroc: Option<f64>,
     /// Average precision.
     pub(crate) average_precision: Option<f64>,
+    /// The probability above which the label counts.
+    pub(crate) threshold: Option<f64>,
+    /// The threshold with the best F1 on the validation split.
+    pub(crate) best_threshold: Option<f64>,
+    /// The F1 on the validation split at that threshold.
+    pub(crate) best_f1: Option<f64>,
     /// Samples with the label.
     pub(crate) support: u64,
 }
@@ -196,7 +202,7 @@ impl LabelScores {
         };
         Self {
             count: scores.count,
-            threshold: finite(scores.threshold),
+            threshold: scores.threshold.and_then(finite),
             exact_match: finite(scores.exact_match),
             loss: finite(scores.loss),
             macro_f1: finite(scores.macro_f1),
@@ -214,6 +220,9 @@ impl LabelScores {
                     f1: finite(label.f1),
                     auroc: label.auroc.and_then(finite),
                     average_precision: label.average_precision.and_then(finite),
+                    threshold: label.threshold.and_then(finite),
+                    best_threshold: label.best.and_then(|best| finite(best.threshold)),
+                    best_f1: label.best.and_then(|best| finite(best.f1)),
                     support: label.support,
                 })
                 .collect(),

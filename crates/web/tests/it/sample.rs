@@ -89,6 +89,7 @@ pub(crate) fn manifest(side: u32) -> ModelManifest {
         },
         output: OutputKind::Logits,
         threshold: None,
+        thresholds: None,
         input_name: "image".into(),
         output_name: "scores".into(),
         embedding_name: None,

@@ -8,7 +8,7 @@ mod values;
 pub(super) use self::keys::{check_fields, check_key, entries, field};
 use self::keys::{map, variant};
 use self::values::{
-    any_numbers, device, flag, numbers, one_of, reference, scalar_or_list, text, texts,
+    any_numbers, device, flag, number_or, numbers, one_of, reference, scalar_or_list, text, texts,
 };
 pub(super) use self::values::{number, whole};
 use super::augment::check as augment;
@@ -52,6 +52,7 @@ pub(super) fn value(node: Node, rule: &Rule, key: &str) -> Result<Node, ConfigEr
         Rule::ColorOr(word) => augment::color(node, Some(word), key),
         Rule::Whole(low, high) => whole(node, *low, *high, key),
         Rule::Number(range) => number(node, range, key),
+        Rule::NumberOr(range, word) => number_or(node, range, word, key),
         Rule::Numbers(count, range) => numbers(node, *count, range, key),
         Rule::AnyNumbers(range) => any_numbers(node, range, key),
         Rule::Texts => texts(node, key),

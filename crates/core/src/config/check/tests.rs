@@ -7,7 +7,7 @@ use crate::config::rules::{Field, Range};
 use crate::config::schema::{
     AugmentConfig, ClassWeights, DataConfig, DeviceConfig, EarlyStoppingConfig, Freeze,
     ModelConfig, Monitor, OptimizerConfig, Sampling, ScheduleConfig, TestTimeAugmentation,
-    TrainConfig,
+    ThresholdConfig, TrainConfig,
 };
 use crate::manifest::{ResizeFilter, ResizeMode};
 
@@ -55,7 +55,7 @@ fn complete(optimizer: OptimizerConfig, schedule: ScheduleConfig) -> Config {
             freeze: Some(Freeze::Layers(vec!["layer1".into()])),
             unfreeze_every_epochs: Some(1),
             layer_decay: Some(0.8),
-            threshold: Some(0.3),
+            threshold: Some(ThresholdConfig::Each(vec![0.3, 0.4])),
             early_stopping: Some(EarlyStoppingConfig {
                 patience: 1,
                 min_delta: 0.0,
@@ -139,6 +139,7 @@ fn samples(rule: &Rule) -> Vec<serde_json::Value> {
             .collect(),
         Rule::Whole(low, _) => vec![json!(low)],
         Rule::Number(range) => vec![json!(inside(range))],
+        Rule::NumberOr(range, word) => vec![json!(inside(range)), json!(word)],
         Rule::Numbers(count, range) => vec![json!(vec![inside(range); *count])],
         Rule::AnyNumbers(range) => vec![json!([inside(range)])],
         Rule::Texts => vec![json!(["layer*"])],
@@ -227,7 +228,6 @@ fn a_range_says_what_it_expects() {
             "cutmix: a number, more than 0 and at most 1000",
             "ema: a number, more than 0 and less than 1",
             "layer_decay: a number, more than 0 and at most 1",
-            "threshold: a number, more than 0 and less than 1",
         ]
     );
 }

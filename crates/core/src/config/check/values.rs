@@ -48,6 +48,19 @@ pub(in crate::config) fn number(node: Node, range: &Range, key: &str) -> Result<
     Ok(Node::new(Value::Float(value), node.origin))
 }
 
+pub(super) fn number_or(
+    node: Node,
+    range: &Range,
+    word: &str,
+    key: &str,
+) -> Result<Node, ConfigError> {
+    if node.as_text() == Some(word) {
+        return Ok(node);
+    }
+    number(node, range, key)
+        .map_err(|error| error.with_hint(format!("or `{key}={word}`, or a list: `{key}=[…]`")))
+}
+
 pub(super) fn numbers(
     node: Node,
     count: usize,

@@ -71,7 +71,7 @@ pub struct TrainConfig {
     /// Where an image may have several labels: the probability above which one counts; absent
     /// means [`crate::manifest::DEFAULT_THRESHOLD`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f64>,
+    pub threshold: Option<ThresholdConfig>,
     /// Free text kept with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -210,6 +210,27 @@ pub enum ClassWeighting {
     None,
     /// `images / (classes · images of the class)`, as scikit-learn's `balanced`.
     Balanced,
+}
+
+/// The probability above which a label counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ThresholdConfig {
+    /// By a rule.
+    Rule(ThresholdRule),
+    /// The same for all labels.
+    One(f64),
+    /// `[labels]`: one for each, in the order of the labels.
+    Each(Vec<f64>),
+}
+
+/// A rule for the labels' thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ThresholdRule {
+    /// For each label the one with the best F1 on the validation split, found when training is
+    /// done.
+    #[serde(rename = "best_f1")]
+    BestF1,
 }
 
 /// Layers that are not fitted.
