@@ -73,6 +73,10 @@ pub enum ErrorKind {
     MissingFile,
     /// A parameter in the address is not understood.
     InvalidParameter,
+    /// The address has a parameter that is not known there.
+    UnknownParameter,
+    /// The thresholds that labels are to be answered by are none, or not the model's.
+    InvalidThreshold,
     /// No such model or version.
     ModelNotFound,
     /// No such thing.
@@ -115,6 +119,8 @@ impl ErrorKind {
             Self::MalformedBody => "malformed_body",
             Self::MissingFile => "missing_file",
             Self::InvalidParameter => "invalid_parameter",
+            Self::UnknownParameter => "unknown_parameter",
+            Self::InvalidThreshold => "invalid_threshold",
             Self::ModelNotFound => "model_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -140,7 +146,9 @@ impl ErrorKind {
             | Self::Truncated
             | Self::Corrupt
             | Self::MalformedBody
-            | Self::MissingFile => StatusCode::BAD_REQUEST,
+            | Self::MissingFile
+            | Self::UnknownParameter
+            | Self::InvalidThreshold => StatusCode::BAD_REQUEST,
             Self::TooManyPixels | Self::BodyTooLarge | Self::TooManyFiles => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }

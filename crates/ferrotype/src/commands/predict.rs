@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ferrotype_core::name::Reference;
 use ferrotype_core::report::BulkReport;
+use ferrotype_core::thresholds::{Thresholds, common_threshold};
 use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_vision::RgbImage;
 use ferrotype_vision::decode::DecodeLimits;
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::evaluation::label_thresholds;
 use crate::failure::Failure;
 use crate::output::{Printer, Table, text};
 
@@ -35,9 +37,12 @@ pub(crate) struct Arguments {
     /// The model: `name@production`, `name@v3`, or `name` for its newest version
     #[arg(short, long)]
     model: Reference,
-    /// How many classes to tell for each image
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    top: u32,
+    /// How many classes to tell for each image [default: 3, with `--json` all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
+    /// Of labels: the probability above which one counts, or one for each label with commas between [default: the model's]
+    #[arg(long, value_name = "PROBABILITY")]
+    threshold: Option<Thresholds>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +51,18 @@ pub(crate) struct Arguments {
     runtime: RuntimeChoice,
 }
 
-/// What the model says about one file.
+/// Classes that are told of an image where nobody says how many.
+const USUALLY_TOLD: usize = 3;
+
+/// What is asked about every file.
+struct Asked {
+    /// How many classes; none for all.
+    top: Option<usize>,
+    /// For each class of the model, the probability above which it counts as a label.
+    thresholds: Vec<f32>,
+}
+
+/// What the model says about one file: the fields that `POST /predict` answers with, and `top`.
 #[derive(Debug, Serialize)]
 struct FilePrediction {
     file: String,
@@ -57,14 +73,23 @@ struct FilePrediction {
     /// Where the model answers with any number of labels: those above its threshold.
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
+    /// Of such a model: the probability above which a label counts, unless each has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<f32>,
+    /// All classes, or as many as were asked for, most probable first.
+    probabilities: Vec<Guess>,
+    /// The first of them.
     top: Vec<Guess>,
 }
 
 /// A class and its probability.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Guess {
     class: String,
     probability: f32,
+    /// Of a label with a threshold of its own: the probability above which it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<f32>,
 }
 
 /// Everything `--json` prints.
@@ -83,7 +108,11 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let store = context.existing_store()?;
     let version = context.wait(store.model_version(&arguments.model))?;
     let model = Model::load(&store.blobs().get(&version.onnx)?, arguments.runtime, 0)?;
-    let (predictions, report) = predict(&model, &files, arguments.top as usize, printer)?;
+    let asked = Asked {
+        top: arguments.top.map(|top| top as usize),
+        thresholds: label_thresholds(&model, arguments.threshold.as_ref())?,
+    };
+    let (predictions, report) = predict(&model, &files, &asked, printer)?;
     if arguments.json {
         printer.json(&Printed {
             model: version.reference().to_string(),
@@ -112,7 +141,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
 fn predict(
     model: &Model,
     files: &[PathBuf],
-    top: usize,
+    asked: &Asked,
     printer: &Printer,
 ) -> anyhow::Result<(Vec<FilePrediction>, BulkReport)> {
     let mut predictions = Vec::with_capacity(files.len());
@@ -136,7 +165,7 @@ fn predict(
             }
         }
         for (file, prediction) in names.into_iter().zip(model.predict_batch(&images)?) {
-            predictions.extend(describe(model, file, &prediction.probabilities, top));
+            predictions.extend(describe(model, file, &prediction.probabilities, asked));
             report.done += 1;
         }
         progress.set((batch * BATCH + paths.len()) as u64, files.len() as u64, "");
@@ -144,32 +173,45 @@ fn predict(
     Ok((predictions, report))
 }
 
-/// The most probable classes of one file.
+/// The most probable classes of one file, and its labels.
 fn describe(
     model: &Model,
     file: String,
     probabilities: &[f32],
-    top: usize,
+    asked: &Asked,
 ) -> Option<FilePrediction> {
-    let top: Vec<Guess> = model
-        .top(probabilities, top)
+    let is_multi_label = model.manifest().task.is_multi_label();
+    let common = common_threshold(&asked.thresholds);
+    // Named one by one only where they differ.
+    let has_own = is_multi_label && common.is_none();
+    let guesses: Vec<Guess> = model
+        .top(probabilities, asked.top.unwrap_or(usize::MAX))
         .into_iter()
         .map(|guess| Guess {
             class: guess.class.to_string(),
             probability: guess.probability,
+            threshold: asked
+                .thresholds
+                .get(guess.index)
+                .copied()
+                .filter(|_| has_own),
         })
         .collect();
-    let first = top.first()?;
-    let thresholds = model.manifest().label_thresholds();
+    let first = guesses.first()?;
+    let told = asked.top.unwrap_or(USUALLY_TOLD);
     Some(FilePrediction {
         file,
         class: first.class.clone(),
         confidence: first.probability,
-        labels: model.labels(probabilities, &thresholds).map(|labels| {
-            let names = labels.into_iter().map(|label| label.class.to_string());
-            names.collect()
-        }),
-        top,
+        labels: model
+            .labels(probabilities, &asked.thresholds)
+            .map(|labels| {
+                let names = labels.into_iter().map(|label| label.class.to_string());
+                names.collect()
+            }),
+        threshold: common.filter(|_| is_multi_label),
+        top: guesses.iter().take(told).cloned().collect(),
+        probabilities: guesses,
     })
 }
 

@@ -102,6 +102,23 @@ fn images_with_labels_become_served_labels() {
     assert_eq!(served, labels, "{answer}");
     assert_eq!(answer["probabilities"].as_array().unwrap().len(), 3);
     assert!((answer["threshold"].as_f64().unwrap() - 0.4).abs() < 1e-6);
+    agree(&asked["predictions"][0], &answer);
+    for threshold in ["0.01", "0.99,0.01,0.99"] {
+        let asked = ["predict", "magenta.png", "--model", "lights", "--json"];
+        let asked = [&asked[..], &["--threshold", threshold]].concat();
+        let asked = project.succeed(&asked).json();
+        let address = server.at(&format!("/predict?threshold={threshold}"));
+        let served = post_file(&address, "magenta.png", &file).json();
+        agree(&asked["predictions"][0], &served);
+        assert_ne!(served["threshold"], answer["threshold"]);
+    }
+    let wrong = post_file(
+        &server.at("/predict?threshold=0.3,0.4"),
+        "magenta.png",
+        &file,
+    );
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    assert!(wrong.text().contains("in this order: "), "{}", wrong.text());
     let shown = get(&server.at("/ui/models/lights")).text().to_string();
     assert!(
         shown.contains("Per label") && !shown.contains("Confusion"),
@@ -124,6 +141,19 @@ fn images_with_labels_become_served_labels() {
     .json();
     assert_eq!(black["labels"], json!([]), "{black}");
     assert!(black["confidence"].as_f64().unwrap() < 0.4);
+}
+
+/// The terminal's JSON and the server's answer say the same of an image.
+fn agree(asked: &Value, served: &Value) {
+    for key in [
+        "class",
+        "labels",
+        "threshold",
+        "probabilities",
+        "confidence",
+    ] {
+        assert_eq!(asked[key], served[key], "{key}: {asked} {served}");
+    }
 }
 
 fn names(labels: &Value) -> Vec<String> {

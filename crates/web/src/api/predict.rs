@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use ferrotype_core::name::Reference;
+use ferrotype_core::thresholds::Thresholds;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::ApiQuery;
-use crate::error::{ApiError, ErrorBody};
+use super::query::{ApiQuery, refuse_unknown};
+use crate::error::{ApiError, ErrorBody, ErrorKind};
 use crate::serving::models::LoadedModel;
-use crate::serving::predict::predict as predict_one;
+use crate::serving::predict::{Asked, predict as predict_one};
 use crate::serving::upload::{self, Upload};
 use crate::state::AppState;
 use crate::views::prediction::{BatchAnswer, BatchResult, PredictionAnswer};
@@ -29,6 +31,23 @@ pub(crate) struct PredictQuery {
     /// How many classes to list, at least 1. Without it all are listed.
     #[param(example = 3, minimum = 1)]
     top: Option<u32>,
+    /// Of a model that answers with labels: the probability between 0 and 1 above which one
+    /// counts, or one for each label with commas between. Without it the model's own.
+    threshold: Option<String>,
+}
+
+/// The parameters of [`PredictQuery`].
+const KNOWN: [&str; 3] = ["model", "top", "threshold"];
+
+/// Unlike a list's, an unknown parameter is an error: the answer would be another than was meant.
+impl<S: Send + Sync> FromRequestParts<S> for PredictQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        refuse_unknown(parts, &KNOWN)?;
+        let ApiQuery(query) = ApiQuery::<Self>::from_request_parts(parts, state).await?;
+        Ok(query)
+    }
 }
 
 impl PredictQuery {
@@ -47,6 +66,38 @@ impl PredictQuery {
             Some(top) => Ok(top as usize),
         }
     }
+
+    fn given_thresholds(&self) -> Result<Option<Thresholds>, ApiError> {
+        let given = self.threshold.as_deref().filter(|text| !text.is_empty());
+        given
+            .map(|text| text.parse().map_err(invalid_threshold))
+            .transpose()
+    }
+}
+
+fn invalid_threshold(reason: String) -> ApiError {
+    ApiError::new(ErrorKind::InvalidThreshold, reason).with_hint(
+        "`threshold=0.3` is for all labels, `threshold=0.3,0.5` has one for each; without it the model's own count",
+    )
+}
+
+/// What is asked of a model; thresholds are those given, or its own.
+fn asked(
+    model: &LoadedModel,
+    top: usize,
+    thresholds: Option<&Thresholds>,
+) -> Result<Asked, ApiError> {
+    let manifest = model.network.manifest();
+    let thresholds = match thresholds {
+        None => manifest.label_thresholds(),
+        Some(given) => given
+            .of_labels(manifest.task, &manifest.classes)
+            .map_err(invalid_threshold)?,
+    };
+    Ok(Asked {
+        top,
+        thresholds: thresholds.into(),
+    })
 }
 
 /// A form with one picture.
@@ -92,7 +143,7 @@ pub(crate) struct PicturesForm {
     ),
     responses(
         (status = 200, description = "The answer", body = PredictionAnswer),
-        (status = 400, description = "Not an image, truncated, corrupt or empty", body = ErrorBody),
+        (status = 400, description = "Not an image, truncated, corrupt or empty; an unknown parameter, or a threshold that is not the model's", body = ErrorBody),
         (status = 404, description = "No such model", body = ErrorBody),
         (status = 413, description = "The body is over the size limit, or the image has too many pixels", body = ErrorBody),
         (status = 415, description = "A body of another content type", body = ErrorBody),
@@ -102,15 +153,16 @@ pub(crate) struct PicturesForm {
 )]
 pub(crate) async fn predict(
     State(state): State<AppState>,
-    ApiQuery(query): ApiQuery<PredictQuery>,
+    query: PredictQuery,
     request: Request,
 ) -> Result<Json<PredictionAnswer>, ApiError> {
-    let top = query.top()?;
+    let (top, thresholds) = (query.top()?, query.given_thresholds()?);
     let model = state.models.get(query.reference()?.as_ref()).await?;
+    let asked = asked(&model, top, thresholds.as_ref())?;
     let (picture, _memory) = upload::one(request, &state.pool, state.limits.max_body_bytes).await?;
     let arrived = Instant::now();
     let _place = state.pool.admit()?;
-    let answer = predict_one(&state, &model, picture.bytes, top, arrived).await?;
+    let answer = predict_one(&state, &model, picture.bytes, &asked, arrived).await?;
     Ok(Json(answer))
 }
 
@@ -126,7 +178,7 @@ pub(crate) async fn predict(
     request_body(content = PicturesForm, content_type = "multipart/form-data", description = "The pictures"),
     responses(
         (status = 200, description = "An answer or an error for each picture, in their order", body = BatchAnswer),
-        (status = 400, description = "The form cannot be read, or has no files", body = ErrorBody),
+        (status = 400, description = "The form cannot be read, or has no files; an unknown parameter, or a threshold that is not the model's", body = ErrorBody),
         (status = 404, description = "No such model", body = ErrorBody),
         (status = 413, description = "The body is over the size limit, or has too many files", body = ErrorBody),
         (status = 415, description = "Not a form", body = ErrorBody),
@@ -136,11 +188,12 @@ pub(crate) async fn predict(
 )]
 pub(crate) async fn predict_batch(
     State(state): State<AppState>,
-    ApiQuery(query): ApiQuery<PredictQuery>,
+    query: PredictQuery,
     request: Request,
 ) -> Result<Json<BatchAnswer>, ApiError> {
-    let top = query.top()?;
+    let (top, thresholds) = (query.top()?, query.given_thresholds()?);
     let model = state.models.get(query.reference()?.as_ref()).await?;
+    let asked = asked(&model, top, thresholds.as_ref())?;
     let limits = state.limits;
     let uploads = upload::several(
         request,
@@ -151,7 +204,7 @@ pub(crate) async fn predict_batch(
     .await?;
     let arrived = Instant::now();
     let _place = state.pool.admit()?;
-    let answers = answer_all(&state, &model, uploads.files, top, arrived).await;
+    let answers = answer_all(&state, &model, uploads.files, &asked, arrived).await;
     drop(uploads.budget);
     let done = answers.iter().filter(|one| one.error.is_none()).count();
     Ok(Json(BatchAnswer {
@@ -168,7 +221,7 @@ async fn answer_all(
     state: &AppState,
     model: &Arc<LoadedModel>,
     files: Vec<Upload>,
-    top: usize,
+    asked: &Asked,
     arrived: Instant,
 ) -> Vec<BatchResult> {
     let mut running = JoinSet::new();
@@ -181,13 +234,14 @@ async fn answer_all(
             error: None,
         });
         let (state, model, turns) = (state.clone(), Arc::clone(model), Arc::clone(&turns));
+        let asked = asked.clone();
         running.spawn(async move {
             // Never closed: an error cannot be.
             let _turn = turns.acquire().await;
             let outcome = if file.bytes.len() > state.limits.max_body_bytes {
                 Err(upload::too_large(state.limits.max_body_bytes))
             } else {
-                predict_one(&state, &model, file.bytes, top, arrived).await
+                predict_one(&state, &model, file.bytes, &asked, arrived).await
             };
             (index, outcome)
         });

@@ -32,6 +32,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     }
 }
 
+/// Refuses an address with a parameter that is not among the `known` ones: somebody who misspells
+/// one shall not believe that it counts.
+pub(crate) fn refuse_unknown(parts: &Parts, known: &[&str]) -> Result<(), ApiError> {
+    // What cannot be read at all is told by `ApiQuery`.
+    let Ok(Query(given)) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
+        return Ok(());
+    };
+    match given.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some((key, _)) => Err(ApiError::new(
+            ErrorKind::UnknownParameter,
+            format!("there is no parameter `{key}`"),
+        )
+        .with_hint(format!("known are `{}`", known.join("`, `")))),
+    }
+}
+
 /// The innermost cause: what serde says of the field.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;

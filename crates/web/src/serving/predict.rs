@@ -15,6 +15,15 @@ use crate::metrics::{KindLabel, ModelLabels, StageLabel};
 use crate::state::AppState;
 use crate::views::prediction::{ClassProbability, ImageFacts, ModelName, PredictionAnswer, Timing};
 
+/// What is asked for a picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// How many probabilities to list at most.
+    pub(crate) top: usize,
+    /// For each class of the model, the probability above which it counts as a label.
+    pub(crate) thresholds: Arc<[f32]>,
+}
+
 /// What a worker found out about a picture.
 struct Seen {
     prediction: Prediction,
@@ -24,16 +33,15 @@ struct Seen {
     byte_count: u64,
 }
 
-/// Answers for one picture as soon as a worker is free. `arrived` is when its last byte came;
-/// `top` limits the probabilities that are listed.
+/// Answers for one picture as soon as a worker is free. `arrived` is when its last byte came.
 pub(crate) async fn predict(
     state: &AppState,
     model: &Arc<LoadedModel>,
     bytes: Bytes,
-    top: usize,
+    asked: &Asked,
     arrived: Instant,
 ) -> Result<PredictionAnswer, ApiError> {
-    let outcome = predict_uncounted(state, model, bytes, top, arrived).await;
+    let outcome = predict_uncounted(state, model, bytes, asked, arrived).await;
     if let Err(error) = &outcome {
         let kind = error.kind().as_str();
         let errors = &state.metrics.prediction_errors;
@@ -46,7 +54,7 @@ async fn predict_uncounted(
     state: &AppState,
     model: &Arc<LoadedModel>,
     bytes: Bytes,
-    top: usize,
+    asked: &Asked,
     arrived: Instant,
 ) -> Result<PredictionAnswer, ApiError> {
     let limits = DecodeLimits {
@@ -65,26 +73,29 @@ async fn predict_uncounted(
     let Some(best) = ranked.first() else {
         return Err(ApiError::internal("the model has no classes"));
     };
-    let thresholds = model.network.manifest().label_thresholds();
+    let is_multi_label = model.network.manifest().task.is_multi_label();
+    let common = common_threshold(&asked.thresholds);
+    // Named one by one only where they differ.
+    let own_threshold = |index: usize| {
+        let own = asked.thresholds.get(index).copied();
+        own.filter(|_| is_multi_label && common.is_none())
+    };
     let answer = PredictionAnswer {
         id: id.to_string(),
         class: best.class.to_string(),
         confidence: best.probability,
         labels: model
             .network
-            .labels(&seen.prediction.probabilities, &thresholds)
+            .labels(&seen.prediction.probabilities, &asked.thresholds)
             .map(|labels| labels.iter().map(|label| label.class.to_string()).collect()),
-        threshold: {
-            let manifest = model.network.manifest();
-            let is_multi_label = manifest.task.is_multi_label();
-            common_threshold(&thresholds).filter(|_| is_multi_label)
-        },
+        threshold: common.filter(|_| is_multi_label),
         probabilities: ranked
             .iter()
-            .take(top)
+            .take(asked.top)
             .map(|ranked| ClassProbability {
                 class: ranked.class.to_string(),
                 probability: ranked.probability,
+                threshold: own_threshold(ranked.index),
             })
             .collect(),
         model: ModelName {

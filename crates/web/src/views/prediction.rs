@@ -24,7 +24,7 @@ pub(crate) struct PredictionAnswer {
     /// threshold, most probable first. Absent where a picture has one class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<Vec<String>>,
-    /// Of such a model: the probability above which a label counts.
+    /// Of such a model: the probability above which a label counts; absent where each has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threshold: Option<f32>,
     /// The classes with their probabilities, most probable first; as many as `top` asks for. Those
@@ -45,6 +45,9 @@ pub(crate) struct ClassProbability {
     pub(crate) class: String,
     /// Its probability.
     pub(crate) probability: f32,
+    /// Of a label with a threshold of its own: the probability above which it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threshold: Option<f32>,
 }
 
 /// A model version by name and number.

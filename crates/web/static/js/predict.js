@@ -71,10 +71,13 @@ function bar(entry, counts) {
   return item;
 }
 
-// Where a picture may have several labels, `threshold` is what one needs to count.
-function bars(probabilities, threshold) {
-  const draw = (entry) =>
-    bar(entry, threshold === undefined ? undefined : entry.probability > threshold);
+// Where a picture may have several labels, `common` is what one needs to count, unless each has a
+// threshold of its own.
+function bars(probabilities, common) {
+  const draw = (entry) => {
+    const threshold = entry.threshold ?? common;
+    return bar(entry, threshold === undefined ? undefined : entry.probability > threshold);
+  };
   const list = make("ol", "bars");
   const all = probabilities.length <= SHOWN_CLASSES + 2;
   const first = all ? probabilities : probabilities.slice(0, SHOWN_CLASSES);

@@ -242,6 +242,30 @@ fn parameters_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_parameter_that_predict_does_not_know_is_named_with_the_known_ones() {
+    let (server, _) = Server::with_sample();
+    let picture = png(8, 8, RED);
+    for path in ["/predict?treshold=0.3", "/predict-batch?top=1&n=2"] {
+        let answer = post_file(&server.url(path), "a.png", &picture);
+        refused(&answer, 400, "unknown_parameter");
+        let hint = answer.json()["hint"].to_string();
+        assert!(hint.contains("`model`, `top`, `threshold`"), "{hint}");
+    }
+    for (threshold, part) in [
+        ("2", "is `2`, expected a number between 0 and 1"),
+        ("half", "is `half`"),
+        // The sample's model answers with one class.
+        ("0.3", "answers with one class"),
+    ] {
+        let url = server.url(&format!("/predict?threshold={threshold}"));
+        let answer = post_file(&url, "a.png", &picture);
+        refused(&answer, 400, "invalid_threshold");
+        assert!(answer.text().contains(part), "{}", answer.text());
+    }
+    still_answers(&server);
+}
+
+#[test]
 fn a_missing_model_is_told_apart_from_having_none() {
     let (server, _) = Server::with_sample();
     let picture = png(8, 8, RED);
