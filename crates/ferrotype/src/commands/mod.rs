@@ -8,6 +8,7 @@ mod export;
 mod find_rate;
 mod job;
 mod model_import;
+mod model_show;
 mod models;
 mod predict;
 mod profile;

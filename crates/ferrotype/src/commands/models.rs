@@ -6,7 +6,7 @@ use ferrotype_core::name::{Reference, Selector};
 use ferrotype_store::{ModelVersion, Store};
 use serde_json::{Value, json};
 
-use super::model_import;
+use super::{model_import, model_show};
 use crate::context::Context;
 use crate::evaluation::Subject;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show one model version
+    /// Show one model version: what it answers, where it comes from, how good it is
     Show {
         /// `name`, `name@v3` or `name@alias`
         #[arg(value_name = "MODEL")]
@@ -75,7 +75,7 @@ enum Command {
 pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     match arguments.command {
         Command::List { json } => list(context, json),
-        Command::Show { model, json } => show(context, &model, json),
+        Command::Show { model, json } => model_show::show(context, &model, json),
         Command::Alias {
             model,
             alias: Some(alias),
@@ -137,79 +137,6 @@ fn test_score(version: &ModelVersion) -> Option<String> {
     } else {
         score(Monitor::Accuracy, "accuracy")
     }
-}
-
-fn show(context: &Context, reference: &Reference, json: bool) -> anyhow::Result<()> {
-    let store = context.existing_store()?;
-    let version = context.wait(store.model_version(reference))?;
-    if json {
-        return context.printer().json(&version);
-    }
-    let size = store.blobs().size(&version.onnx)?;
-    context.printer().table(&properties(&version, size));
-    Ok(())
-}
-
-fn properties(version: &ModelVersion, onnx_bytes: u64) -> Table {
-    let manifest = &version.manifest;
-    let preprocessing = &manifest.preprocessing;
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".into());
-    let numbers = |values: [f32; 3]| values.map(|value| value.to_string()).join(", ");
-    let mut table = Table::new(["model", &version.reference().to_string()]);
-    table
-        .row(["id", &version.id.to_string()])
-        .row(["aliases", &or_none_if_empty(&version.aliases.join(", "))])
-        .row(["made", &version.created_at.to_string()])
-        .row(["source", &version.source])
-        .row(["run", &or_none(version.run.map(|run| run.to_string()))])
-        .row(["dataset", &or_none(manifest.dataset_version.clone())])
-        .row(["architecture", &or_none(manifest.architecture.clone())])
-        .row(["classes", &manifest.classes.join(", ")])
-        .row([
-            "input",
-            &format!(
-                "{}×{}, mean {}, std {}",
-                preprocessing.width,
-                preprocessing.height,
-                numbers(preprocessing.mean),
-                numbers(preprocessing.std)
-            ),
-        ])
-        .row([
-            "ONNX",
-            &format!("{} ({})", text::bytes(onnx_bytes), version.onnx),
-        ]);
-    for (name, value) in metrics(version) {
-        table.row([name, value]);
-    }
-    table
-}
-
-fn or_none_if_empty(text: &str) -> String {
-    if text.is_empty() {
-        "–".into()
-    } else {
-        text.into()
-    }
-}
-
-/// The scores kept with the version: counts whole, measures to four digits.
-fn metrics(version: &ModelVersion) -> Vec<(String, String)> {
-    let metrics: Value = serde_json::from_str(&version.metrics_json).unwrap_or_default();
-    let Some(metrics) = metrics.as_object() else {
-        return Vec::new();
-    };
-    let as_text = |value: &Value| match value {
-        Value::Number(number) if number.is_f64() => {
-            format!("{:.4}", number.as_f64().unwrap_or_default())
-        }
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    metrics
-        .iter()
-        .map(|(name, value)| (name.clone(), as_text(value)))
-        .collect()
 }
 
 fn set_alias(context: &Context, model: &Reference, alias: &str) -> anyhow::Result<()> {

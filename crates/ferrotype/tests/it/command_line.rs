@@ -46,6 +46,22 @@ fn lists_are_tables() {
     let project = project::with_model();
     project.succeed(&["models", "alias", "colours@v1", "production"]);
     snapshot("models-list", &project.succeed(&["models", "list"]));
+    let shown = project.succeed(&["models", "show", "colours"]).stdout;
+    let rows: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    for row in [
+        "answers",
+        "classes",
+        "trained on",
+        "measured on",
+        "macro F1",
+    ] {
+        let count = rows.iter().filter(|found| **found == row).count();
+        assert_eq!(count, 1, "{row}: {shown}");
+    }
+    assert!(!shown.contains("macro_f1"), "{shown}");
     let runs = project.succeed(&["runs", "list"]);
     assert!(runs.stdout.contains("first"), "{}", runs.describe());
     assert!(runs.stdout.contains("colours@v1"), "{}", runs.describe());

@@ -251,6 +251,27 @@ fn each_label_may_have_the_threshold_that_suits_it() {
     for part in ["each its own", "best threshold", "val F1 there", "  0.2  "] {
         assert!(table.stdout.contains(part), "{}", table.describe());
     }
+    let shown = project.succeed(&["models", "show", "lights"]);
+    for part in [
+        "any number of labels",
+        "each label has its own",
+        "measured on",
+        "exact match",
+        "best by F1 on validation",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.describe());
+    }
+    let shown = project
+        .succeed(&["models", "show", "lights", "--json"])
+        .json();
+    let classes = evaluated["classes"].as_array().unwrap();
+    let red = classes.iter().position(|class| class == "red").unwrap();
+    assert_eq!(shown["task"], "multi_label");
+    assert_eq!(
+        shown["metrics"]["best_thresholds"]["red"],
+        labels[red]["best"]["threshold"]
+    );
+    assert!(shown["label_thresholds"]["red"].is_number(), "{shown}");
     let wrong = project.run(&["evaluate", "tuned", "--threshold", "0.2,0.3"]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.describe());
     assert!(
