@@ -9,7 +9,7 @@ use ferrotype_core::manifest::{
 };
 use ferrotype_core::thresholds::Thresholds;
 use ferrotype_inference::{Model, OnnxSummary, RuntimeChoice, embed_manifest, inspect};
-use ferrotype_store::NewModelVersion;
+use ferrotype_store::{NewModelVersion, Store, StoreErrorKind};
 
 use super::models::announce;
 use crate::context::Context;
@@ -84,20 +84,20 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let onnx = read(&arguments.file)?;
     let summary =
         inspect(&onnx).with_context(|| format!("cannot import `{}`", arguments.file.display()))?;
-    let manifest = manifest(&arguments, &summary)?;
-    let onnx = embed_manifest(&onnx, &manifest)?;
+    let mut manifest = manifest(&arguments, &summary)?;
     // Loading runs the network on an image of zeros and checks what it answers.
-    let model = Model::load(&onnx, RuntimeChoice::Auto, 0)
+    let model = Model::load_with_manifest(&onnx, manifest.clone(), RuntimeChoice::Auto, 0)
         .with_context(|| format!("cannot import `{}`", arguments.file.display()))?;
     let store = context.store()?;
-    let digest = store.blobs().put(&onnx)?;
+    let claims = forget_the_unknown(context, &store, &mut manifest, &summary)?;
+    let digest = store.blobs().put(&embed_manifest(&onnx, &manifest)?)?;
     let version = context.wait(store.create_model_version(NewModelVersion {
         name: arguments.name.clone(),
         onnx: digest,
         manifest,
         run: None,
         metrics_json: "{}".into(),
-        source: format!("import {}", arguments.file.display()),
+        source: source(&arguments.file, &claims),
     }))?;
     context.printer().step(
         "Checked",
@@ -106,6 +106,55 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     announce(context, &store, &version, arguments.alias.as_deref())?;
     context.printer().result(version.reference());
     Ok(())
+}
+
+/// Takes out of a file's own manifest what this project cannot answer for: a dataset version with
+/// another content or none here, a run of another project, and an architecture without its layers.
+/// Answers with what the file says of them.
+fn forget_the_unknown(
+    context: &Context,
+    store: &Store,
+    manifest: &mut ModelManifest,
+    summary: &OnnxSummary,
+) -> anyhow::Result<Vec<String>> {
+    let mut claims = Vec::new();
+    if let Some(named) = manifest.dataset_version.take() {
+        let digest = manifest.dataset_digest.clone().unwrap_or_default();
+        let versions = context.wait(store.dataset_versions())?;
+        let mut same = versions
+            .iter()
+            .filter(|version| version.digest.to_string() == digest)
+            .map(|version| version.reference().to_string());
+        // Of several names for one content, the file's own.
+        manifest.dataset_version = same.clone().find(|name| *name == named).or(same.next());
+        if manifest.dataset_version.is_none() {
+            manifest.dataset_digest = None;
+            claims.push(format!("trained on {named}"));
+        }
+    }
+    if let Some(run) = manifest.run
+        && let Err(error) = context.wait(store.run(run))
+    {
+        if error.kind() != StoreErrorKind::NotFound {
+            return Err(error.into());
+        }
+        manifest.run = None;
+    }
+    if summary.graph().is_none()
+        && let Some(architecture) = manifest.architecture.take()
+    {
+        claims.push(format!("architecture {architecture}"));
+    }
+    Ok(claims)
+}
+
+/// Where the version comes from, with what its file says that nobody here can answer for.
+fn source(file: &Path, claims: &[String]) -> String {
+    let file = file.display();
+    match claims.is_empty() {
+        true => format!("import {file}"),
+        false => format!("import {file}, which says: {}", claims.join(", ")),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

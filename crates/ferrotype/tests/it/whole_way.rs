@@ -3,6 +3,7 @@
 use ferrotype_testkit::http::{get, post_file};
 use ferrotype_testkit::images::png;
 use ferrotype_testkit::program::Signal;
+use ferrotype_testkit::project::TestProject;
 use serde_json::Value;
 
 use crate::project;
@@ -176,6 +177,43 @@ fn a_strangers_onnx_file_is_imported_and_answers() {
         ])
         .json();
     assert_eq!(answer["predictions"][0]["class"], "green");
+}
+
+#[test]
+fn a_model_of_another_project_claims_nothing_of_this_one() {
+    let home = project::with_model();
+    home.succeed(&["export", "colours", "-o", "colours.onnx"]);
+    let file = std::fs::read(home.join("colours.onnx")).unwrap();
+    let shown = |project: &TestProject| {
+        project.write("net.onnx", &file);
+        project.succeed(&["models", "import", "net.onnx", "--name", "again"]);
+        let table = project.succeed(&["models", "show", "again"]).stdout;
+        let row = |name: &str| {
+            let row = table.lines().find_map(|line| line.strip_prefix(name));
+            row.unwrap_or_else(|| panic!("{name}: {table}"))
+                .trim()
+                .to_string()
+        };
+        ["trained on", "architecture", "source"].map(row)
+    };
+    assert_eq!(
+        shown(&home),
+        ["colours@v1", "baseline", "import net.onnx"].map(str::to_string)
+    );
+    let says = "import net.onnx, which says: trained on colours@v1";
+    let elsewhere = project::empty();
+    assert_eq!(
+        shown(&elsewhere),
+        ["unknown", "baseline", says].map(str::to_string)
+    );
+    let evaluated = elsewhere.run(&["evaluate", "again"]);
+    assert!(
+        evaluated
+            .stderr
+            .contains("does not say what it was trained on"),
+        "{}",
+        evaluated.describe()
+    );
 }
 
 #[test]
