@@ -109,19 +109,16 @@ fn label_tiles(report: &MultiLabelEvaluation) -> Vec<Tile> {
 fn labels(report: &MultiLabelEvaluation) -> Vec<ClassRow<'_>> {
     let scores = report.label_scores.per_label.iter().zip(&report.classes);
     scores
-        .map(|(scores, name)| ClassRow {
-            name,
-            precision: text::percent(scores.precision),
-            recall: text::percent(scores.recall),
-            f1: text::percent(scores.f1),
-            f1_width: format!("{:.1}", scores.f1 * 100.0),
-            auroc: text::three_digits(scores.auroc),
-            average_precision: Some(text::three_digits(scores.average_precision)),
-            threshold: scores.threshold.map(|threshold| threshold.to_string()),
-            best: scores
-                .best
-                .map(|best| [best.threshold.to_string(), text::percent(best.f1)]),
-            support: text::count(scores.support),
+        .map(|(scores, name)| {
+            let rates = [scores.precision, scores.recall, scores.f1];
+            ClassRow {
+                average_precision: Some(text::three_digits(scores.average_precision)),
+                threshold: scores.threshold.map(|threshold| threshold.to_string()),
+                best: scores
+                    .best
+                    .map(|best| [best.threshold.to_string(), text::percent(best.f1)]),
+                ..ClassRow::new(name, rates, scores.auroc, scores.support)
+            }
         })
         .collect()
 }
@@ -286,20 +283,31 @@ struct ClassRow<'a> {
     support: String,
 }
 
-fn classes(report: &EvaluationReport) -> Vec<ClassRow<'_>> {
-    let scores = report.scores.per_class.iter().zip(&report.classes);
-    scores
-        .map(|(scores, name)| ClassRow {
+impl<'a> ClassRow<'a> {
+    /// The row of a class; `rates` are precision, recall and F1.
+    fn new(name: &'a str, rates: [f64; 3], auroc: Option<f64>, support: u64) -> Self {
+        let [precision, recall, f1] = rates.map(text::percent);
+        Self {
             name,
-            precision: text::percent(scores.precision),
-            recall: text::percent(scores.recall),
-            f1: text::percent(scores.f1),
-            f1_width: format!("{:.1}", scores.f1 * 100.0),
-            auroc: text::three_digits(scores.auroc),
+            precision,
+            recall,
+            f1,
+            f1_width: format!("{:.1}", rates[2] * 100.0),
+            auroc: text::three_digits(auroc),
             average_precision: None,
             threshold: None,
             best: None,
-            support: text::count(scores.support),
+            support: text::count(support),
+        }
+    }
+}
+
+fn classes(report: &EvaluationReport) -> Vec<ClassRow<'_>> {
+    let scores = report.scores.per_class.iter().zip(&report.classes);
+    scores
+        .map(|(scores, name)| {
+            let rates = [scores.precision, scores.recall, scores.f1];
+            ClassRow::new(name, rates, scores.auroc, scores.support)
         })
         .collect()
 }
@@ -320,15 +328,14 @@ impl<'a> MistakeCard<'a> {
         classes: &'a [String],
         picture: &impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Self {
-        let label = classes.get(mistake.label as usize);
+        let predicted = match mistake.has_label {
+            true => "missing",
+            false => "not there",
+        };
         Self {
-            label: label.map_or("?", String::as_str),
-            predicted: if mistake.has_label {
-                "missing"
-            } else {
-                "not there"
-            },
-            confidence: text::percent(f64::from(mistake.probability)).replace(' ', "\u{a0}"),
+            label: class_name(classes, mistake.label),
+            predicted,
+            confidence: unbroken_percent(mistake.probability),
             path: &mistake.path,
             picture: picture(&mistake.digest).and_then(|bytes| data_uri(&bytes)),
         }
@@ -339,16 +346,23 @@ impl<'a> MistakeCard<'a> {
         classes: &'a [String],
         picture: &impl Fn(&str) -> Option<Vec<u8>>,
     ) -> Self {
-        let class = |index: u32| classes.get(index as usize).map_or("?", String::as_str);
         Self {
-            label: class(mistake.label),
-            predicted: class(mistake.predicted),
-            // The number and its sign stay on one line.
-            confidence: text::percent(f64::from(mistake.confidence)).replace(' ', "\u{a0}"),
+            label: class_name(classes, mistake.label),
+            predicted: class_name(classes, mistake.predicted),
+            confidence: unbroken_percent(mistake.confidence),
             path: &mistake.path,
             picture: picture(&mistake.digest).and_then(|bytes| data_uri(&bytes)),
         }
     }
+}
+
+fn class_name(classes: &[String], index: u32) -> &str {
+    classes.get(index as usize).map_or("?", String::as_str)
+}
+
+/// A percentage whose number and sign stay on one line.
+fn unbroken_percent(share: f32) -> String {
+    text::percent(f64::from(share)).replace(' ', "\u{a0}")
 }
 
 /// An image file as a small JPEG inside a `data:` URI; none when it cannot be decoded.

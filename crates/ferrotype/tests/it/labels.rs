@@ -133,6 +133,13 @@ fn images_with_labels_become_served_labels() {
         "{shown}"
     );
     assert!(!shown.contains(">Accuracy<"), "{shown}");
+    let shown = get(&server.at("/ui/datasets/lights")).text().to_string();
+    assert!(
+        shown.contains("Labels and splits") && shown.contains(">no label<"),
+        "{shown}"
+    );
+    let set = get(&server.at("/api/v1/datasets/lights")).json();
+    assert_eq!(set["unlabelled"]["total"], 12, "{set}");
     let black = post_file(
         &server.at("/predict"),
         "black.png",

@@ -52,6 +52,10 @@ pub(crate) struct DatasetDetail {
     pub(crate) splits: SplitCounts,
     /// Pictures of each class and split.
     pub(crate) counts: Vec<SplitCounts>,
+    /// Where a picture may have several labels: those that have none, by split. Absent where each
+    /// has one class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unlabelled: Option<SplitCounts>,
     /// Some pictures of each class.
     pub(crate) samples: Vec<SamplePicture>,
     /// Sizes, modes, formats and colours.
@@ -159,6 +163,7 @@ impl DatasetDetail {
             versions,
             splits: SplitCounts::new(&found.splits),
             counts: found.classes.iter().map(SplitCounts::new).collect(),
+            unlabelled: found.unlabelled.as_ref().map(SplitCounts::new),
             samples: found
                 .samples
                 .iter()
