@@ -1,4 +1,4 @@
-//! Writes a painted example dataset as an ImageFolder.
+//! Writes a painted example dataset: an ImageFolder, or images with a table of their labels.
 
 use std::fs;
 use std::io::Write;
@@ -17,8 +17,14 @@ const BATCH_FILES: usize = 256;
 /// Largest side of a painted image in pixels.
 const MAX_SIZE: u32 = 1024;
 
-/// Largest number of images of one class.
-const MAX_IMAGES_PER_CLASS: u64 = 1_000_000;
+/// Largest number of images of one class, and of images with labels.
+const MAX_IMAGES: u64 = 1_000_000;
+
+/// The folder of images with labels.
+const LABELLED_FOLDER: &str = "images";
+
+/// The table of their labels.
+const LABELS_FILE: &str = "labels.csv";
 
 /// The file format of painted images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,8 +50,11 @@ impl SynthFormat {
 pub struct SynthRequest {
     /// The folder; made if there is none.
     pub path: PathBuf,
-    /// Images of each class.
+    /// Images of each class, where each shows one.
     pub images_per_class: u64,
+    /// In place of those: so many images that show none to four of the classes, and a `labels.csv`
+    /// that tells which.
+    pub labelled_images: Option<u64>,
     /// Width and height in pixels.
     pub size: u32,
     /// Seed of everything that is random: the same request writes the same bytes.
@@ -66,6 +75,7 @@ impl SynthRequest {
         Self {
             path: path.into(),
             images_per_class: 250,
+            labelled_images: None,
             size: 48,
             seed: 0,
             drift: Drift::default(),
@@ -83,19 +93,20 @@ pub struct SynthOutcome {
     pub images: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The class folders.
+    /// The class folders, or the labels.
     pub classes: Vec<String>,
 }
 
 /// One image to paint.
 struct Tile {
-    class: usize,
+    /// None where it shows its labels.
+    class: Option<usize>,
     index: u64,
     path: PathBuf,
 }
 
-/// Paints an ImageFolder. Blocks, and uses all of rayon's threads; `progress` is told the images
-/// done and their total.
+/// Paints an ImageFolder, or images with labels. Blocks, and uses all of rayon's threads;
+/// `progress` is told the images done and their total.
 ///
 /// Every file is written under another name and renamed, so that a killed process leaves whole
 /// images only.
@@ -108,14 +119,22 @@ pub fn synth_folder(
 ) -> Result<SynthOutcome, DataError> {
     check(request)?;
     prepare_folder(request)?;
-    let tiles = tiles(request);
-    let mut classes: Vec<String> = Vec::new();
-    for tile in &tiles {
-        let class = class_name(tile.class);
-        if classes.last().is_none_or(|last| last != class) {
-            make_folder(&request.path.join(class))?;
-            classes.push(class.to_string());
+    let (tiles, folders, classes) = match request.labelled_images {
+        Some(count) => {
+            let folders = vec![LABELLED_FOLDER.to_string()];
+            let labels = synth::CLASSES.map(str::to_string).to_vec();
+            (labelled_tiles(request, count), folders, labels)
         }
+        None => {
+            let tiles = tiles(request);
+            let mut classes: Vec<usize> = tiles.iter().filter_map(|tile| tile.class).collect();
+            classes.dedup();
+            let folders: Vec<String> = classes.into_iter().map(class_name).collect();
+            (tiles, folders.clone(), folders)
+        }
+    };
+    for folder in &folders {
+        make_folder(&request.path.join(folder))?;
     }
     let total = tiles.len() as u64;
     let mut written = 0;
@@ -127,6 +146,13 @@ pub fn synth_folder(
             .map(|tile| write_tile(request, tile))
             .try_reduce(|| 0, |first, second| Ok(first + second))?;
         written += batch.len() as u64;
+    }
+    if request.labelled_images.is_some() {
+        // Last: an import never sees a table without its images.
+        write_atomically(
+            &request.path.join(LABELS_FILE),
+            label_table(request, &tiles).as_bytes(),
+        )?;
     }
     progress(written, total);
     Ok(SynthOutcome {
@@ -140,15 +166,26 @@ fn check(request: &SynthRequest) -> Result<(), DataError> {
     let invalid = |message: String| Err(DataError::new(DataErrorKind::InvalidRequest, message));
     let SynthRequest {
         images_per_class,
+        labelled_images,
         size,
         drift,
         unseen_share,
         ..
     } = request;
-    if !(1..=MAX_IMAGES_PER_CLASS).contains(images_per_class) {
+    if !(1..=MAX_IMAGES).contains(images_per_class) {
         return invalid(format!(
-            "images per class is `{images_per_class}`, expected 1 to {MAX_IMAGES_PER_CLASS}"
+            "images per class is `{images_per_class}`, expected 1 to {MAX_IMAGES}"
         ));
+    }
+    if let Some(count) = labelled_images
+        && !(1..=MAX_IMAGES).contains(count)
+    {
+        return invalid(format!(
+            "the number of images is `{count}`, expected 1 to {MAX_IMAGES}"
+        ));
+    }
+    if labelled_images.is_some() && *unseen_share != 0.0 {
+        return invalid("images with labels have no unseen class".to_string());
     }
     if !(8..=MAX_SIZE).contains(size) {
         return invalid(format!(
@@ -214,7 +251,7 @@ fn tiles(request: &SynthRequest) -> Vec<Tile> {
             let name = class_name(class);
             let file = format!("{name}_{index:05}.{}", request.format.extension());
             Tile {
-                class,
+                class: Some(class),
                 index,
                 path: request.path.join(name).join(file),
             }
@@ -222,11 +259,36 @@ fn tiles(request: &SynthRequest) -> Vec<Tile> {
         .collect()
 }
 
-fn class_name(class: usize) -> &'static str {
-    synth::CLASSES
-        .get(class)
-        .copied()
-        .unwrap_or(synth::UNSEEN_CLASS)
+fn class_name(class: usize) -> String {
+    let known = synth::CLASSES.get(class).copied();
+    known.unwrap_or(synth::UNSEEN_CLASS).to_string()
+}
+
+/// The images with labels to paint.
+fn labelled_tiles(request: &SynthRequest, count: u64) -> Vec<Tile> {
+    let folder = request.path.join(LABELLED_FOLDER);
+    (0..count)
+        .map(|index| Tile {
+            class: None,
+            index,
+            path: folder.join(format!("{index:05}.{}", request.format.extension())),
+        })
+        .collect()
+}
+
+/// The table of labels: a row for each image, a column for each label.
+fn label_table(request: &SynthRequest, tiles: &[Tile]) -> String {
+    let mut table = format!("file,{}\n", synth::CLASSES.join(","));
+    for tile in tiles {
+        let file = tile.path.file_name().unwrap_or_default();
+        let labels = synth::labels_of(request.seed, tile.index);
+        table.push_str(&file.to_string_lossy());
+        for class in 0..synth::CLASSES.len() {
+            table.push_str(if labels.contains(&class) { ",1" } else { ",0" });
+        }
+        table.push('\n');
+    }
+    table
 }
 
 /// Paints and writes one image; answers with its bytes.
@@ -235,7 +297,11 @@ fn write_tile(request: &SynthRequest, tile: &Tile) -> Result<u64, DataError> {
         unseen: 0.0,
         ..request.drift
     };
-    let image = synth::paint(tile.class, request.seed, tile.index, request.size, &drift);
+    let (seed, size) = (request.seed, request.size);
+    let image = match tile.class {
+        Some(class) => synth::paint(class, seed, tile.index, size, &drift),
+        None => synth::paint_labelled(seed, tile.index, size, &drift),
+    };
     let encoded = match request.format {
         SynthFormat::Png => encode::png(&image),
         SynthFormat::Jpeg => encode::jpeg(&image, 90),

@@ -159,6 +159,52 @@ fn values_out_of_range_are_refused_before_anything_is_written() {
 }
 
 #[test]
+fn images_with_labels_come_with_a_table_that_is_imported() {
+    let fixture = Fixture::new();
+    let request = SynthRequest {
+        labelled_images: Some(60),
+        ..small(fixture.images())
+    };
+    let painted = synth_folder(&request, &mut |_, _| {}).unwrap();
+    assert_eq!((painted.images, painted.classes.len()), (60, CLASSES.len()));
+    let table = fs::read_to_string(fixture.images().join("labels.csv")).unwrap();
+    assert!(table.starts_with("file,field,forest,orchard,residential,road,water\n00000.png,"));
+    let outcome = fixture
+        .import_as(&ImportRequest::new(fixture.images(), "land"))
+        .unwrap();
+    assert_eq!(outcome.version.classes, CLASSES);
+    assert_eq!(outcome.version.image_count, 60);
+    let labelling = outcome.report.labelling.unwrap();
+    assert!((1..30).contains(&labelling.unlabelled.total()));
+    let labels: u64 = outcome
+        .report
+        .classes
+        .iter()
+        .map(|class| class.total())
+        .sum();
+    assert!(labels > 60, "{labels}");
+
+    let again = fixture.folder.path().join("again");
+    let same = SynthRequest {
+        path: again.clone(),
+        ..request.clone()
+    };
+    synth_folder(&same, &mut |_, _| {}).unwrap();
+    assert_eq!(fs::read_to_string(again.join("labels.csv")).unwrap(), table);
+    for file in ["00000.png", "00059.png"] {
+        let bytes = |folder: &Path| fs::read(folder.join("images").join(file)).unwrap();
+        assert_eq!(bytes(&again), bytes(&fixture.images()));
+    }
+    let unseen = SynthRequest {
+        unseen_share: 0.1,
+        force: true,
+        ..request
+    };
+    let error = synth_folder(&unseen, &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.kind(), DataErrorKind::InvalidRequest);
+}
+
+#[test]
 fn a_painted_folder_is_imported_whole() {
     let fixture = Fixture::new();
     let request = SynthRequest {

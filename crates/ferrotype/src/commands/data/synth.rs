@@ -14,12 +14,30 @@ use crate::output::text;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct Arguments {
-    /// The folder to write, one folder a class inside
+    /// The folder to write, one folder a class inside; with `--labels` images and a `labels.csv`
     path: PathBuf,
 
     /// Images of each class
-    #[arg(long, default_value_t = 250, value_name = "COUNT")]
+    #[arg(
+        long,
+        default_value_t = 250,
+        value_name = "COUNT",
+        conflicts_with = "labels"
+    )]
     images_per_class: u64,
+
+    /// Paint images that show none to four of the classes, and a `labels.csv` that tells which
+    #[arg(long, conflicts_with = "unseen_share")]
+    labels: bool,
+
+    /// Images in all, with `--labels`
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "COUNT",
+        requires = "labels"
+    )]
+    images: u64,
 
     /// Width and height in pixels
     #[arg(long, default_value_t = 48, value_name = "PIXELS")]
@@ -88,6 +106,7 @@ impl Arguments {
         SynthRequest {
             path: self.path.clone(),
             images_per_class: self.images_per_class,
+            labelled_images: self.labels.then_some(self.images),
             size: self.size,
             seed: self.seed,
             drift: Drift {
@@ -121,7 +140,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
         format_args!(
             "{} of {} ({}) into `{}` in {}",
             text::plural(outcome.images, "image"),
-            text::plural(outcome.classes.len() as u64, "class"),
+            text::plural(
+                outcome.classes.len() as u64,
+                if arguments.labels { "label" } else { "class" }
+            ),
             text::bytes(outcome.bytes),
             arguments.path.display(),
             text::duration(start.elapsed())
