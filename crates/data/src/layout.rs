@@ -247,7 +247,8 @@ fn check_classes(
 ) -> Result<(), DataError> {
     let shown = root.display();
     let expected = "expected one folder for each class, such as `cat/1.jpg` and `dog/1.jpg`, or \
-                    the same below `train`, `val` and `test`";
+                    the same below `train`, `val` and `test`; or beside the images a table \
+                    `labels.csv` with a line for each, as `1.jpg,cat` (docs/multi-label.md)";
     let images = tree.files.iter().filter(|file| file.image_like).count();
     if images == 0 {
         return Err(DataError::new(

@@ -86,16 +86,21 @@ pub struct StoreError {
 /// Names that are told when none is near to what was asked for.
 const NAMES_TOLD: usize = 5;
 
-/// Some of the names that there are.
+/// Some of the names that there are, and how many more.
 fn there_is(known: Vec<&str>) -> String {
     let mut names: Vec<String> = Vec::new();
     for name in known {
         let name = format!("`{name}`");
-        if !names.contains(&name) && names.len() < NAMES_TOLD {
+        if !names.contains(&name) {
             names.push(name);
         }
     }
-    format!("there is {}", names.join(", "))
+    let more = names.len().saturating_sub(NAMES_TOLD);
+    names.truncate(NAMES_TOLD);
+    match more {
+        0 => format!("there is {}", names.join(", ")),
+        more => format!("there is {} and {more} more", names.join(", ")),
+    }
 }
 
 impl StoreError {
@@ -264,5 +269,17 @@ mod tests {
         let error = StoreError::not_found("model", "lnad", ["land", "sea"]);
         assert_eq!(error.to_string(), "there is no model `lnad`");
         assert_eq!(error.hint().as_deref(), Some("did you mean `land`?"));
+    }
+
+    #[test]
+    fn of_many_names_some_are_told_and_how_many_more_there_are() {
+        let names = ["one", "two", "two", "three", "four", "five", "six", "seven"];
+        let error = StoreError::not_found("dataset", "photographs", names);
+        assert_eq!(
+            error.hint().as_deref(),
+            Some("there is `one`, `two`, `three`, `four`, `five` and 2 more")
+        );
+        let error = StoreError::not_found("dataset", "photographs", ["one", "two"]);
+        assert_eq!(error.hint().as_deref(), Some("there is `one`, `two`"));
     }
 }

@@ -390,12 +390,19 @@ async fn refuse_if_aliased(
 
 /// Says which versions and aliases there are to choose from.
 fn describe_choices(versions: &[ModelVersion]) -> String {
-    let numbers = versions.iter().take(5).map(|v| v.reference().to_string());
+    const VERSIONS_TOLD: usize = 5;
+    let told = versions.iter().take(VERSIONS_TOLD);
+    let numbers = told.map(|version| version.reference().to_string());
     let aliases = versions
         .iter()
         .flat_map(|v| v.aliases.iter().map(|alias| format!("{}@{alias}", v.name)));
     let all: Vec<String> = numbers.chain(aliases).map(|r| format!("`{r}`")).collect();
-    format!("there is {}", all.join(", "))
+    let all = all.join(", ");
+    match versions.len().saturating_sub(VERSIONS_TOLD) {
+        0 => format!("there is {all}"),
+        1 => format!("there is {all} and an older version"),
+        more => format!("there is {all} and {more} older versions"),
+    }
 }
 
 /// Makes the model (with the id `new_id`) if there is none and counts its versions up; answers

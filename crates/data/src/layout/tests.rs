@@ -136,6 +136,9 @@ fn images_without_class_folders_are_refused() {
         refusal(&["cat/tabby/1.jpg"]).kind(),
         DataErrorKind::TooFewClasses
     );
+    let error = refusal(&["images/1.jpg", "images/2.jpg"]);
+    assert_eq!(error.kind(), DataErrorKind::TooFewClasses);
+    assert!(error.hint().unwrap().contains("`labels.csv`"));
 }
 
 #[test]

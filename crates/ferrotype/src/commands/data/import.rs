@@ -228,6 +228,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_found_is_not_counted() {
+        let line = |equal_images, count| {
+            let mut report = DuplicateReport {
+                equal_images,
+                ..DuplicateReport::default()
+            };
+            report.alike.count = count;
+            duplicates_line(&report)
+        };
+        assert_eq!(line(0, 0), None);
+        let together = "splits that the import makes keep them together";
+        for (found, said) in [
+            ((0, 3), "3 groups of look-alikes"),
+            ((1, 0), "1 repeated image"),
+            ((2, 1), "2 repeated images and 1 group of look-alikes"),
+        ] {
+            let line = line(found.0, found.1).unwrap();
+            assert_eq!(line, format!("found {said}; {together}"));
+        }
+    }
+
+    #[test]
     fn files_left_out_are_told_of_in_one_line_a_reason() {
         let example = Skipped {
             item: "a/1.jpg".into(),
