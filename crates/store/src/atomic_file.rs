@@ -91,19 +91,57 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(|error| StoreError::io("create", path, &error))
 }
 
+/// The folder that a file of this path lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Says early whether a file can be written to `path`: its folder is there, and it is no folder
+/// itself. For what takes long before it writes.
+///
+/// # Errors
+/// `Io` when `path` is a folder, `NotFound` when the folder it would lie in is not there.
+pub fn check_target(path: &Path) -> Result<(), StoreError> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(StoreError::new(
+            StoreErrorKind::Io,
+            format!("cannot write `{shown}`: it is a folder"),
+        )
+        .at(path)
+        .with_hint("name a file in it"));
+    }
+    let folder = folder_of(path);
+    if !folder.exists() {
+        return Err(StoreError::new(
+            StoreErrorKind::NotFound,
+            format!(
+                "cannot write `{shown}`: there is no folder `{}`",
+                folder.display()
+            ),
+        )
+        .at(path)
+        .with_hint("check the spelling, or make the folder first"));
+    }
+    Ok(())
+}
+
 /// Writes a file so that, whatever happens, `path` holds either what it held before or all of
 /// `bytes`.
 ///
 /// # Errors
-/// When the disk is full (kind `Full`) or the folder cannot be written.
+/// When the disk is full (kind `Full`), the folder cannot be written, or as [`check_target`].
 pub fn write_file_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    check_target(path)?;
+    let folder = folder_of(path);
     let mut file = TemporaryFile::create(folder)?;
-    file.write(bytes)?;
-    file.flush_to_disk()?;
+    file.write(bytes)
+        .and_then(|()| file.flush_to_disk())
+        // Nobody knows the temporary name.
+        .map_err(|error| error.about(&file.path, path))?;
     file.place(path)?;
     flush_folder(folder)
 }
@@ -130,6 +168,23 @@ mod tests {
         write_file_atomically(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_and_a_missing_one_are_no_targets() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_file_atomically(folder.path(), b"x").unwrap_err();
+        assert!(error.to_string().ends_with("it is a folder"), "{error}");
+        let error = write_file_atomically(&folder.path().join("no/such.html"), b"x").unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::NotFound);
+        let missing = format!(
+            "there is no folder `{}`",
+            folder.path().join("no").display()
+        );
+        assert!(error.to_string().ends_with(&missing), "{error}");
+        assert_eq!(error.path(), Some(&*folder.path().join("no/such.html")));
+        check_target(Path::new("new.json")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

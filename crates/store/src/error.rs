@@ -159,6 +159,13 @@ impl StoreError {
         self
     }
 
+    /// The same error about another file than it was met on.
+    pub(crate) fn about(mut self, met: &Path, path: &Path) -> Self {
+        let [met, shown] = [met, path].map(|path| path.display().to_string());
+        self.message = self.message.replace(&met, &shown);
+        self.at(path)
+    }
+
     /// The same error, with what to do next.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -269,6 +276,19 @@ mod tests {
         let error = StoreError::not_found("model", "lnad", ["land", "sea"]);
         assert_eq!(error.to_string(), "there is no model `lnad`");
         assert_eq!(error.hint().as_deref(), Some("did you mean `land`?"));
+    }
+
+    #[test]
+    fn a_file_written_under_another_name_is_told_by_its_own() {
+        let temporary = Path::new("/x/.0a.tmp");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = StoreError::io("write", temporary, &full);
+        let error = error.about(temporary, Path::new("/x/report.html"));
+        assert_eq!(
+            error.to_string(),
+            "cannot write `/x/report.html`: no space is left"
+        );
+        assert_eq!(error.path(), Some(Path::new("/x/report.html")));
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod write_thread;
 mod writer;
 
 pub use artifacts::Artifact;
-pub use atomic_file::write_file_atomically;
+pub use atomic_file::{check_target, write_file_atomically};
 pub use blob_batch::BlobBatch;
 pub use blobs::Blobs;
 pub use clock::SystemClock;

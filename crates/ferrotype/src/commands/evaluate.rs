@@ -9,7 +9,7 @@ use ferrotype_core::name::Reference;
 use ferrotype_core::thresholds::Thresholds;
 use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_measure::TaskReport;
-use ferrotype_store::{Evaluation, Store, write_file_atomically};
+use ferrotype_store::{Evaluation, Store, check_target, write_file_atomically};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -85,6 +85,9 @@ struct Printed<'a> {
 
 /// Does it.
 pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.html {
+        check_target(path)?;
+    }
     let store = context.existing_store()?;
     let subject = Subject::find(context, &store, &arguments.subject)?;
     let reference = match arguments.dataset {
