@@ -285,4 +285,22 @@ fn a_preview_shows_what_a_training_sees() {
     let none = project.run(&["data", "preview", "colours", "--augment", "~data.augment"]);
     assert_eq!(none.code, Some(1));
     assert!(none.stderr.contains("no random changes"), "{}", none.stderr);
+
+    let starts: [(&str, &[u8]); 2] = [("sheet.JPG", b"\xff\xd8"), ("sheet.webp", b"RIFF")];
+    for (name, start) in starts {
+        project.succeed(&["data", "preview", "colours", "--output", name]);
+        let written = std::fs::read(project.join(name)).unwrap();
+        assert!(written.starts_with(start), "{name}");
+    }
+    let refused = [
+        ("sheet.gif", 2, "hint: give it one of the endings `.png`"),
+        ("sheet", 2, "does not say in which format"),
+        (".", 1, "cannot write `.`: it is a folder"),
+        ("no/sheet.png", 1, "there is no folder `no`"),
+    ];
+    for (name, code, said) in refused {
+        let refused = project.run(&["data", "preview", "colours", "--output", name]);
+        assert_eq!(refused.code, Some(code), "{}", refused.describe());
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
 }

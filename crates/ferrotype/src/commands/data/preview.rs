@@ -1,15 +1,15 @@
 //! `ferrotype data preview`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ferrotype_core::dataset::Split;
 use ferrotype_core::manifest::Preprocessing;
 use ferrotype_core::name::Reference;
 use ferrotype_data::StoreSource;
-use ferrotype_store::write_file_atomically;
+use ferrotype_store::{check_target, write_file_atomically};
 use ferrotype_vision::augment::Augment;
-use ferrotype_vision::encode;
+use ferrotype_vision::encode::FileFormat;
 use ferrotype_vision::loader::SampleSource as _;
 use ferrotype_vision::transform::Transform;
 
@@ -47,13 +47,15 @@ pub(crate) struct Arguments {
     /// Chooses the images and draws the changes [default: `train.seed`]
     #[arg(long)]
     seed: Option<u64>,
-    /// The PNG file to write
+    /// The picture to write, by its ending: .png, .jpg or .webp
     #[arg(long, value_name = "FILE", default_value = "preview.png")]
     output: PathBuf,
 }
 
 /// Does it.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()> {
+    check_target(&arguments.output)?;
+    let format = format_of(&arguments.output)?;
     let store = context.existing_store()?;
     let version = context.wait(store.dataset_version(&arguments.dataset))?;
     let config = config_files::compose(context, &arguments.overrides)?.config;
@@ -91,8 +93,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
         count: arguments.count as usize,
         seed: arguments.seed.unwrap_or(config.train.seed),
     };
-    let png = encode::png(&sheet(&source, &request)?)?;
-    write_file_atomically(&arguments.output, &png)?;
+    let file = format.encode(&sheet(&source, &request)?)?;
+    write_file_atomically(&arguments.output, &file)?;
     context.printer().step(
         "Wrote",
         format!(
@@ -100,8 +102,21 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<()
             arguments.output.display(),
             text::plural((arguments.count as usize).min(source.len()) as u64, "image"),
             version.reference(),
-            text::bytes(png.len() as u64)
+            text::bytes(file.len() as u64)
         ),
     );
     Ok(())
+}
+
+/// The format that the ending of a path names.
+fn format_of(path: &Path) -> anyhow::Result<FileFormat> {
+    FileFormat::of_path(path).ok_or_else(|| {
+        let endings = FileFormat::ENDINGS.map(|ending| format!("`.{ending}`"));
+        Failure::usage(format!(
+            "`{}` does not say in which format to write",
+            path.display()
+        ))
+        .hint(format!("give it one of the endings {}", endings.join(", ")))
+        .into()
+    })
 }
