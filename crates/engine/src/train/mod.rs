@@ -30,7 +30,9 @@ pub use observer::{
     ValidationOutputs, Verdict,
 };
 pub use profile::{Profile, ProfileOptions, Section, SectionKind};
-pub use rate_finder::{RateCurve, RateFinderOptions, RatePoint, find_learning_rate};
+pub use rate_finder::{
+    NoDescent, RangeEnd, RateCurve, RateFinderOptions, RatePoint, find_learning_rate,
+};
 
 use self::run::Run;
 use crate::error::EngineError;

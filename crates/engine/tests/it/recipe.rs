@@ -11,8 +11,8 @@ use ferrotype_core::config::schema::{
 };
 use ferrotype_engine::checkpoint::{self, LAST};
 use ferrotype_engine::train::{
-    Control, FAILED_BATCH, RateFinderOptions, StepProgress, TrainEnd, TrainObserver, TrainRequest,
-    ValidationOutputs, Verdict, find_learning_rate, train,
+    Control, FAILED_BATCH, NoDescent, RangeEnd, RateFinderOptions, StepProgress, TrainEnd,
+    TrainObserver, TrainRequest, ValidationOutputs, Verdict, find_learning_rate, train,
 };
 use ferrotype_engine::{EngineErrorKind, State};
 use ferrotype_vision::RgbImage;
@@ -518,7 +518,21 @@ fn the_rate_finder_suggests_a_rate_and_leaves_nothing_behind() {
             }
         },
     );
-    assert_eq!(stopped.unwrap().points.len(), 3);
+    let stopped = stopped.unwrap();
+    assert_eq!(stopped.points.len(), 3);
+    assert_eq!(stopped.end, RangeEnd::Stopped);
+    assert_eq!(stopped.suggestion, Err(NoDescent::TooShort));
+    let too_high = RateFinderOptions {
+        highest: 1e12,
+        ..options
+    };
+    let blown_up = find(&too_high).unwrap();
+    assert!(
+        matches!(blown_up.end, RangeEnd::Diverged | RangeEnd::NotFinite),
+        "{:?}",
+        blown_up.end
+    );
+    assert!(blown_up.end_rate < 1e12);
     let backwards = RateFinderOptions {
         highest: 1e-9,
         ..options

@@ -224,15 +224,62 @@ fn a_learning_rate_is_found_and_no_run_is_made() {
     assert_eq!(runs.as_array().unwrap().len(), 0);
     let jobs = project.succeed(&["job", "list", "--json"]).json();
     assert_eq!(jobs.as_array().unwrap().len(), 0);
-    let refused = project.run(&[
-        "find-rate",
-        "data.dataset=colours",
-        "--from",
-        "1",
-        "--to",
-        "0.1",
-    ]);
-    assert_eq!(refused.code, Some(2), "{}", refused.describe());
+}
+
+#[test]
+fn a_range_test_says_where_it_ended_and_suggests_nothing_from_noise() {
+    let project = project::with_colours();
+    let settings = ["find-rate", "data.dataset=colours", "data.image_size=16"];
+    let small = ["train.batch_size=8", "data.workers=1"];
+    let find = |more: &[&'static str]| [&settings[..], &small[..], more].concat();
+    // So low that nothing is learnt, and so short that nothing could be told.
+    let flat = ["--from", "1e-12", "--to", "1e-10", "--output", "flat.json"];
+    let short = ["--steps", "10", "--to", "1e-3", "--output", "short.svg"];
+    for (arguments, name, hint) in [
+        (&flat[..], "flat", "hint: try `--steps 300`"),
+        (&short[..], "short", "hint: take more"),
+    ] {
+        let found = project.succeed(&find(arguments));
+        let said = &found.stderr;
+        assert!(said.contains("no learning rate is suggested"), "{said}");
+        assert!(said.contains(hint), "{said}");
+        assert!(!found.stdout.contains("suggested"), "{}", found.stdout);
+        let file = std::fs::read(project.join(&format!("{name}.json"))).unwrap();
+        let curve: Value = serde_json::from_slice(&file).unwrap();
+        assert!(curve["suggestion"].is_null() && curve.get("suggestion").is_some());
+        assert_eq!(curve["end"], "complete");
+        assert!(project.join(&format!("{name}.svg")).is_file());
+    }
+
+    let blown_up = ["--to", "1e12", "--steps", "60"];
+    let found = project.succeed(&find(&blown_up));
+    assert!(
+        found.stdout.contains("where the test ended"),
+        "{}",
+        found.describe()
+    );
+    let curve = project.succeed(&find(&[&blown_up[..], &["--json"]].concat()));
+    let curve = curve.json();
+    assert!(["diverged", "not_finite"].contains(&curve["end"].as_str().unwrap()));
+    assert!(curve["end_learning_rate"].as_f64().unwrap() < 1e12);
+
+    for (arguments, said) in [
+        (
+            ["--from", "-1"],
+            "`--from` is `-1`, expected a learning rate over 0",
+        ),
+        (["--to", "1e-9"], "is not over `--from"),
+    ] {
+        let refused = project.run(&find(&arguments));
+        assert_eq!(refused.code, Some(2), "{}", refused.describe());
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let refused = project.fail(&find(&["--output", "no/such"]));
+    assert!(
+        refused.stderr.contains("there is no folder `no`"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

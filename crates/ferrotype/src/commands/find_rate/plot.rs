@@ -7,6 +7,9 @@ use super::visible;
 const WIDTH: usize = 60;
 const HEIGHT: usize = 12;
 
+/// A loss above what is drawn.
+const CUT_OFF: char = '^';
+
 /// The smoothed loss over the logarithm of the learning rate, in characters.
 pub(super) fn curve(curve: &RateCurve) -> String {
     let [low, high] = visible(curve);
@@ -22,16 +25,18 @@ pub(super) fn curve(curve: &RateCurve) -> String {
         ((share * (WIDTH - 1) as f64).round() as usize).min(WIDTH - 1)
     };
     let mut rows = vec![vec![' '; WIDTH]; HEIGHT];
-    if let Some(rate) = curve.suggestion {
+    if let Ok(rate) = curve.suggestion {
         for row in &mut rows {
             row[column(rate)] = '┊';
         }
     }
     for point in &curve.points {
         let share = (high - point.smoothed_loss) / (high - low);
-        // Above what is shown is shown at the top.
         let row = (share.clamp(0.0, 1.0) * (HEIGHT - 1) as f64).round() as usize;
-        rows[row][column(point.learning_rate)] = '•';
+        rows[row][column(point.learning_rate)] = match share < 0.0 {
+            true => CUT_OFF,
+            false => '•',
+        };
     }
     let mut lines = vec!["   loss".to_string()];
     for (index, row) in rows.iter().enumerate() {
@@ -67,7 +72,7 @@ mod tests {
     fn a_curve_is_drawn_with_its_suggestion() {
         insta::assert_snapshot!(curve(&falling()), @r#"
            loss
-          4.299 ┤                                 ┊                      ••••
+          4.299 ┤                                 ┊                      ^^^^
                 │                                 ┊
                 │                                 ┊
                 │                                 ┊                     •

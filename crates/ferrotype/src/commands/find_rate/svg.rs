@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ferrotype_engine::train::{RateCurve, RatePoint};
 
-use super::visible;
+use super::{visible, words};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
@@ -58,26 +58,12 @@ pub(super) fn curve(curve: &RateCurve, title: &str) -> String {
             ),
         );
     }
-    if let Some(rate) = curve.suggestion {
-        let x = view.x(rate);
-        let bottom = HEIGHT - BOTTOM;
-        line(
-            &mut svg,
-            format_args!(
-                "<line class=\"pick\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
-            ),
-        );
-        let (place, anchor) = match x < WIDTH / 2.0 {
-            true => (x + 6.0, "start"),
-            false => (x - 6.0, "end"),
-        };
-        line(
-            &mut svg,
-            format_args!(
-                "<text class=\"picked\" x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">suggested: {rate:.1e}</text>",
-                TOP + 14.0
-            ),
-        );
+    if let Ok(rate) = curve.suggestion {
+        let label = format!("suggested: {rate:.1e}");
+        view.add_mark(&mut svg, rate, &label, TOP + 14.0);
+    }
+    if let Some(label) = words::end_label(curve) {
+        view.add_mark(&mut svg, curve.end_rate, &label, TOP + 32.0);
     }
     svg.push_str("</svg>\n");
     svg
@@ -94,10 +80,8 @@ impl View {
     fn of(curve: &RateCurve) -> Self {
         let logarithm = |point: Option<&RatePoint>| point.map_or(0.0, |p| p.learning_rate.log10());
         Self {
-            rates: [
-                logarithm(curve.points.first()),
-                logarithm(curve.points.last()),
-            ],
+            // The last rate may have no loss to show.
+            rates: [logarithm(curve.points.first()), curve.end_rate.log10()],
             losses: visible(curve),
         }
     }
@@ -113,6 +97,22 @@ impl View {
         let [low, high] = self.losses;
         let share = ((high - loss) / (high - low)).clamp(0.0, 1.0);
         TOP + share * (HEIGHT - TOP - BOTTOM)
+    }
+
+    /// A line upwards at a rate, with a label at a height, on the side where there is more room.
+    fn add_mark(&self, svg: &mut String, rate: f64, label: &str, height: f64) {
+        let (x, bottom) = (self.x(rate), HEIGHT - BOTTOM);
+        let (place, anchor) = match x < WIDTH / 2.0 {
+            true => (x + 6.0, "start"),
+            false => (x - 6.0, "end"),
+        };
+        line(
+            svg,
+            format_args!(
+                "<line class=\"pick\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\n\
+                 <text class=\"picked\" x=\"{place:.1}\" y=\"{height:.1}\" text-anchor=\"{anchor}\">{label}</text>"
+            ),
+        );
     }
 
     fn add_grid(&self, svg: &mut String) {
@@ -186,6 +186,10 @@ mod tests {
         assert!(svg.contains("a &lt;b&gt; &amp; c"), "{svg}");
         assert_eq!(svg.matches("<polyline").count(), 2);
         assert!(svg.contains("suggested: 1.2e-3"), "{svg}");
+        assert!(
+            svg.contains("diverged: 1.6e0, cut off here, rose to 9.300"),
+            "{svg}"
+        );
         let numbers = svg
             .split(['"', ' ', ','])
             .filter_map(|part| part.parse::<f64>().ok());
