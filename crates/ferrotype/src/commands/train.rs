@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODEL")]
     register: Option<String>,
     /// Go on with a run that was interrupted
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["overrides", "data", "name", "multirun"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "name", "multirun"])]
     resume: Option<String>,
     /// Train every combination of settings with several values, one after another
     #[arg(long)]
@@ -94,6 +94,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
 
 /// What would otherwise come to light only after hours of training.
 fn check_early(arguments: &Arguments) -> anyhow::Result<()> {
+    check_settings(arguments)?;
     if let Some(model) = &arguments.register {
         check_name("model", model)?;
     }
@@ -111,6 +112,29 @@ fn check_early(arguments: &Arguments) -> anyhow::Result<()> {
             path.display()
         ))
         .hint("leave one of them out")
+        .into());
+    }
+    Ok(())
+}
+
+/// What cannot be a setting here. (That a resumed run takes none is not clap's to say: it would
+/// take the steps of `--profile 5` for one.)
+fn check_settings(arguments: &Arguments) -> anyhow::Result<()> {
+    let is_number = |text: &&String| text.bytes().all(|byte| byte.is_ascii_digit());
+    if arguments.profile.is_some()
+        && let Some(steps) = arguments.overrides.iter().find(is_number)
+    {
+        return Err(Failure::usage(format!("`{steps}` is no setting"))
+            .hint(format!(
+                "write `--profile={steps}` to measure so many steps: with `=`, no blank"
+            ))
+            .into());
+    }
+    if let (Some(run), Some(setting)) = (&arguments.resume, arguments.overrides.first()) {
+        return Err(Failure::usage(format!(
+            "`{setting}` cannot be set: `--resume {run}` goes on with the run's own settings"
+        ))
+        .hint("for other settings start a new run")
         .into());
     }
     Ok(())

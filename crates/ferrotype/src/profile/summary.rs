@@ -78,6 +78,11 @@ pub(crate) struct LayerCost {
 }
 
 impl LayerCost {
+    /// Batches in a step that it was computed for: more than one where gradients are accumulated.
+    pub(crate) fn calls_per_step(&self, steps: u64) -> f64 {
+        self.forward.calls.max(self.backward.calls) as f64 / steps.max(1) as f64
+    }
+
     /// Forward and backward together.
     pub(crate) fn training(&self) -> Cost {
         let mut sum = self.forward;
@@ -276,9 +281,13 @@ fn is_checkpoint(kind: SectionKind) -> bool {
     kind == SectionKind::Checkpoint
 }
 
+/// The layers by their place in the network. What is computed in one pass goes by the place of its
+/// first layer, and by the names of a training pass: a validation has no dropout and may have its
+/// name in another pass's row.
 fn layers(profile: &Profile, steps_ms: f64) -> Vec<LayerCost> {
     // The image comes before the first layer.
-    let mut rows: BTreeMap<(usize, &str), [Cost; 3]> = BTreeMap::new();
+    let mut rows: BTreeMap<usize, (&str, [Cost; 3])> = BTreeMap::new();
+    // Steps come before the validation that follows them.
     for section in &profile.sections {
         for span in &section.spans {
             let place = match (section.kind, span.phase) {
@@ -288,12 +297,14 @@ fn layers(profile: &Profile, steps_ms: f64) -> Vec<LayerCost> {
                 _ => continue,
             };
             let position = span.layer.map_or(0, |layer| layer + 1);
-            let costs = rows.entry((position, span.name.as_str())).or_default();
+            let (_, costs) = rows
+                .entry(position)
+                .or_insert_with(|| (span.name.as_str(), Default::default()));
             costs[place].count(span);
         }
     }
-    rows.into_iter()
-        .map(|((_, name), [forward, backward, validation])| LayerCost {
+    rows.into_values()
+        .map(|(name, [forward, backward, validation])| LayerCost {
             layer: name.to_string(),
             share: (forward.ms + backward.ms) / steps_ms,
             forward,
@@ -399,6 +410,23 @@ pub(super) mod tests {
         assert!((conv.share - 0.4).abs() < 1e-9);
         // 4 calls of 2 million operations in 8 ms.
         assert!((conv.training().gflops_per_second().unwrap() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_pass_that_only_validation_has_is_in_the_row_of_its_first_layer() {
+        let mut profile = profile();
+        let validation = profile.sections.iter_mut();
+        let validation = validation.rev().find(|s| is_validation(s.kind)).unwrap();
+        let spans = [
+            span(Some(1), "fc + dropout", Phase::Forward, [23_000, 24_000]),
+            span(Some(3), "last", Phase::Forward, [24_000, 25_000]),
+        ];
+        validation.spans.extend(spans);
+        let summary = Summary::new(&profile, subject()).unwrap();
+        let rows = summary.layers.iter();
+        let rows = rows.map(|row| (row.layer.as_str(), row.validation.calls));
+        let expected = [("image", 0), ("conv1", 1), ("fc", 1), ("last", 1)];
+        assert!(rows.eq(expected));
     }
 
     #[test]

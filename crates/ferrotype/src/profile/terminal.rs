@@ -7,16 +7,22 @@ use crate::output::{Table, text};
 /// What was measured, in a line.
 pub(crate) fn headline(summary: &Summary) -> String {
     let subject = &summary.subject;
-    let last = summary.first_step + summary.steps - 1;
+    let first = summary.first_step;
+    let steps = match summary.steps {
+        1 => format!("step {first}, {:.1} ms", summary.step_ms),
+        steps => format!(
+            "steps {first} to {}, {:.1} ms each (median)",
+            first + steps - 1,
+            summary.step_ms
+        ),
+    };
     format!(
-        "{}: {} at {} pixels, batch {}, {}; steps {} to {last}, {:.1} ms each (median), {} images/s",
+        "{}: {} at {} pixels, batch {}, {}; {steps}, {} images/s",
         subject.run,
         subject.model,
         subject.image_size,
         subject.batch_size,
         text::plural(subject.threads as u64, "thread"),
-        summary.first_step,
-        summary.step_ms,
         text::count((summary.images as f64 / (summary.steps_ms / 1e3)).round() as u64),
     )
 }
@@ -48,7 +54,7 @@ pub(crate) fn phase_table(summary: &Summary) -> Table {
 pub(crate) fn layer_table(summary: &Summary, top: Option<usize>) -> Table {
     let mut table = Table::new([
         "layer",
-        ">calls",
+        ">calls a step",
         ">forward ms",
         ">backward ms",
         ">validation ms",
@@ -66,7 +72,7 @@ pub(crate) fn layer_table(summary: &Summary, top: Option<usize>) -> Table {
         let milliseconds = |cost: &Cost| number(cost.ms_per_call(), 3);
         table.row([
             row.layer.clone(),
-            text::count(training.calls + row.validation.calls),
+            calls(row.calls_per_step(summary.steps)),
             milliseconds(&row.forward),
             milliseconds(&row.backward),
             milliseconds(&row.validation),
@@ -76,6 +82,14 @@ pub(crate) fn layer_table(summary: &Summary, top: Option<usize>) -> Table {
         ]);
     }
     table
+}
+
+/// A whole number but where an epoch's last step has fewer batches.
+fn calls(per_step: f64) -> String {
+    match per_step.fract() == 0.0 {
+        true => text::count(per_step as u64),
+        false => format!("{per_step:.1}"),
+    }
 }
 
 fn none() -> String {
@@ -119,11 +133,19 @@ mod tests {
         assert_eq!(
             layers(None),
             [
-                "image 2 0.100 – – 1.0 % – 0.0",
-                "conv1 5 2.000 2.000 2.000 40.0 % 1 0.0",
-                "fc 4 1.000 2.000 – 30.0 % 1 0.0",
+                "image 1 0.100 – – 1.0 % – 0.0",
+                "conv1 1 2.000 2.000 2.000 40.0 % 1 0.0",
+                "fc 1 1.000 2.000 – 30.0 % 1 0.0",
             ]
         );
-        assert_eq!(layers(Some(1)), ["conv1 5 2.000 2.000 2.000 40.0 % 1 0.0"]);
+        let single = Summary {
+            steps: 1,
+            first_step: 2,
+            ..summary.clone()
+        };
+        let headline = headline(&single);
+        assert!(headline.contains("; step 2, 10.0 ms, "), "{headline}");
+        assert_eq!([calls(2.0), calls(1.75)], ["2", "1.8"]);
+        assert_eq!(layers(Some(1)), ["conv1 1 2.000 2.000 2.000 40.0 % 1 0.0"]);
     }
 }

@@ -136,6 +136,30 @@ fn a_profile_is_kept_with_its_run_and_opens_as_a_trace() {
 }
 
 #[test]
+fn a_number_of_steps_without_an_equals_sign_is_told() {
+    let project = project::empty();
+    for arguments in [
+        &["train", "--profile", "5"][..],
+        &["train", "--resume", "first", "--profile", "5"],
+    ] {
+        let refused = project.run(arguments);
+        assert_eq!(refused.code, Some(2), "{}", refused.describe());
+        assert!(
+            refused.stderr.contains("hint: write `--profile=5`"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let refused = project.run(&["train", "--resume", "first", "train.epochs=5"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.describe());
+    assert!(
+        refused.stderr.contains("`train.epochs=5` cannot be set"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn a_run_without_a_profile_says_how_to_make_one() {
     let project = project::with_colours();
     project::train(&project, "first", &["train.epochs=1"]);
