@@ -3,7 +3,7 @@
 use super::check::check_key;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::interpolation::is_missing;
-use super::merge::merge;
+use super::merge::{merge, replace_alternative};
 use super::node::{Map, Node, Value};
 use super::origin::Origin;
 use super::overrides::{Action, Element, Override};
@@ -207,6 +207,7 @@ fn force_add(root: &mut Node, keys: &[&str], value: Node) -> Result<(), ConfigEr
     let Some(map) = root.as_map_mut() else {
         return Ok(());
     };
+    replace_alternative(map, key, |_| false);
     let child = map
         .entry((*key).to_string())
         .or_insert_with(|| Node::new(Value::Null, value.origin.clone()));

@@ -3,6 +3,7 @@
 use super::error::{ConfigError, ConfigErrorKind};
 use super::interpolation::{self, is_missing};
 use super::node::{Map, Node, Value};
+use super::rules::alternative_to;
 
 /// The most names in a package.
 const MAX_NAMES: usize = 32;
@@ -19,6 +20,9 @@ pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> 
     }
     match (&mut target.value, source.value) {
         (Value::Map(map), Value::Map(entries)) => {
+            for key in entries.keys() {
+                replace_alternative(map, key, |other| entries.contains_key(other));
+            }
             for (key, node) in entries {
                 match map.get_mut(&key) {
                     Some(known) => merge(known, node)?,
@@ -48,6 +52,14 @@ pub(super) fn merge(target: &mut Node, source: Node) -> Result<(), ConfigError> 
         }
     }
     Ok(())
+}
+
+/// Takes the alternative to a key, by which the same would be said twice, out of what the key is
+/// about to be put into; not one that `is_given` beside it, which is a mistake to be told.
+pub(super) fn replace_alternative(map: &mut Map, key: &str, is_given: impl Fn(&str) -> bool) {
+    if let Some(other) = alternative_to(key).filter(|other| !is_given(other)) {
+        map.shift_remove(other);
+    }
 }
 
 /// A mapping with `content` under the dotted key `package`; `content` itself for the root.

@@ -129,7 +129,7 @@ fn check_freezing(train: &TrainConfig, model: &ModelConfig) -> Option<Contradict
 
 fn check_crop(data: &DataConfig) -> Option<Contradiction> {
     let paddings = data.augment.as_ref()?.0.iter().map(|change| match change {
-        Transform::CropPadding(crop) => crop.padding,
+        Transform::CropPadding(crop) => crop.pixels(data.image_size),
         _ => 0,
     });
     let crop_padding = paddings.max()?;
@@ -139,7 +139,7 @@ fn check_crop(data: &DataConfig) -> Option<Contradiction> {
             "`data.augment.crop_padding` is `{crop_padding}`, expected less than `data.image_size`, which is `{}`",
             data.image_size
         ),
-        hint: "set `data.augment.crop_padding=0` for images this small",
+        hint: "set `data.augment.crop_padding=0` for images this small, or `data.augment.crop_padding={share:0.125}`",
         other: Some("data.image_size"),
     })
 }

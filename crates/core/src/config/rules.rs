@@ -143,7 +143,7 @@ pub(super) const ZERO_TO_ONE: Range = Range {
     ..NOT_NEGATIVE
 };
 /// 0 included, 1 not.
-const BELOW_ONE: Range = Range {
+pub(super) const BELOW_ONE: Range = Range {
     high: 1.0,
     ..NOT_NEGATIVE
 };
@@ -170,6 +170,19 @@ const ONE_OR_MORE: Range = Range {
     has_low: true,
     ..ANY
 };
+
+/// Keys that say the same in two ways: of each pair a mapping has one, and naming it takes the
+/// place of the other in what it is merged into. No other mapping has both.
+pub(super) const ALTERNATIVES: [[&str; 2]; 1] = [["padding", "share"]];
+
+/// The other key of a pair.
+pub(super) fn alternative_to(key: &str) -> Option<&'static str> {
+    ALTERNATIVES.iter().find_map(|[one, other]| match key {
+        key if key == *one => Some(*other),
+        key if key == *other => Some(*one),
+        _ => None,
+    })
+}
 
 const fn required(name: &'static str, rule: Rule) -> Field {
     Field {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ferrotype_core::config::augment::{CropPadding, Transform};
 use ferrotype_core::config::schema::{Config, Monitor, OptimizerConfig, ScheduleConfig};
 use ferrotype_core::config::{
     Composed, ConfigError, ConfigErrorKind, ConfigSource, MemorySource, SourceFile, compose,
@@ -88,6 +89,73 @@ fn an_optimizer_brings_the_learning_rate_that_suits_it() {
     assert!(matches!(sgd.train.optimizer, OptimizerConfig::Sgd { .. }));
     let given = config(&["train.learning_rate=0.1", "train/optimizer=sgd"]);
     assert_eq!(given.train.learning_rate, 0.1);
+}
+
+/// The padding of the crops that a configuration trains with.
+fn crop_padding(composed: &Composed) -> CropPadding {
+    let augment = composed.config.data.augment.as_ref().unwrap();
+    let crop = augment.0.iter().find_map(|change| match change {
+        Transform::CropPadding(crop) => Some(crop.clone()),
+        _ => None,
+    });
+    crop.unwrap()
+}
+
+#[test]
+fn padding_is_a_share_until_pixels_are_given() {
+    let nothing = MemorySource::default();
+    let share = |share| CropPadding {
+        share,
+        ..CropPadding::default()
+    };
+    for (option, expected) in [
+        ("light", 0.125),
+        ("aerial", 0.125),
+        ("auto", 0.125),
+        ("strong", 0.25),
+    ] {
+        let chosen = composed(&nothing, &[&format!("data/augment={option}")]);
+        assert_eq!(crop_padding(&chosen), share(expected), "{option}");
+    }
+    let pixels = CropPadding {
+        padding: 4,
+        ..CropPadding::default()
+    };
+    for given in [
+        "data.augment.crop_padding=4",
+        "+data.augment.crop_padding.padding=4",
+        "++data.augment.crop_padding={padding:4}",
+        "data.augment={crop_padding:4}",
+    ] {
+        assert_eq!(
+            crop_padding(&composed(&nothing, &[given])),
+            pixels,
+            "{given}"
+        );
+    }
+    // As runs keep them, also from before there were shares.
+    let stored = project(&[("ferrotype.yaml", "data:\n  augment:\n    crop_padding: 4\n")]);
+    assert_eq!(crop_padding(&composed(&stored, &[])), pixels);
+    let rare = "data:\n  augment:\n    crop_padding:\n      padding: 4\n      p: 0.5\n";
+    let rare = project(&[("ferrotype.yaml", rare)]);
+    assert_eq!(
+        crop_padding(&composed(&rare, &[])),
+        CropPadding { p: 0.5, ..pixels }
+    );
+    let back = composed(&rare, &["++data.augment.crop_padding.share=0.25"]);
+    assert_eq!(
+        crop_padding(&back),
+        CropPadding {
+            p: 0.5,
+            ..share(0.25)
+        }
+    );
+    let error = try_compose(
+        &nothing,
+        &["++data.augment.crop_padding={padding:4,share:0.1}"],
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("has both `padding` and `share`"), "{error}");
 }
 
 #[test]
@@ -306,7 +374,7 @@ fn errors_on_the_command_line_say_what_and_what_next() {
         &["model.dropout=1"],
         &["data.augment.horizontal_flip=1.5"],
         &["data.image_size=9000"],
-        &["data.image_size=4"],
+        &["data.image_size=4", "data.augment.crop_padding=4"],
         &["data.std=[0.2,0,0.2]"],
         &["data.mean=[0.5]"],
         &["data.mean=0.5"],

@@ -140,7 +140,11 @@ pub(crate) fn loader(workers: usize) -> LoaderOptions {
     };
     let augment = AugmentConfig(vec![
         HorizontalFlip { p: 0.5 }.into(),
-        CropPadding { padding: 1, p: 1.0 }.into(),
+        CropPadding {
+            padding: 1,
+            ..CropPadding::default()
+        }
+        .into(),
         Brightness { limit: 0.1, p: 1.0 }.into(),
     ]);
     LoaderOptions {

@@ -138,6 +138,22 @@ fn nothing_configured_changes_nothing() {
 }
 
 #[test]
+fn padding_by_a_share_is_what_so_many_pixels_are() {
+    let by_share = augment(r#"{"crop_padding": {"share": 0.125}}"#);
+    for (side, pixels) in [(32, 4), (48, 6)] {
+        let by_pixels = augment(&format!(r#"{{"crop_padding": {pixels}}}"#));
+        for index in 0..5 {
+            let [share, number] = [&by_share, &by_pixels].map(|augment| {
+                let mut image = picture(side, side);
+                augment.apply(&mut image, &mut random::stream(3, "test", &[index]));
+                image
+            });
+            assert_eq!(share, number);
+        }
+    }
+}
+
+#[test]
 fn the_same_stream_gives_the_same_image_and_another_one_another() {
     let names: Vec<String> = NAMES[..40]
         .iter()

@@ -80,7 +80,11 @@ fn options(workers: usize) -> LoaderOptions {
     });
     let augment = Augment::new(AugmentConfig(vec![
         HorizontalFlip { p: 0.5 }.into(),
-        CropPadding { padding: 2, p: 1.0 }.into(),
+        CropPadding {
+            padding: 2,
+            ..CropPadding::default()
+        }
+        .into(),
         Brightness { limit: 0.2, p: 1.0 }.into(),
     ]));
     LoaderOptions {

@@ -5,7 +5,7 @@ use super::TRANSFORMS;
 use crate::config::check::{check_fields, entries, field, number, path, value, whole, wrong_type};
 use crate::config::error::{ConfigError, ConfigErrorKind};
 use crate::config::node::{Map, Node, Value};
-use crate::config::rules::{Alone, Field, Range};
+use crate::config::rules::{ALTERNATIVES, Alone, Field, Range};
 
 /// A mapping whose entries keep their order; those that are null are left out.
 pub(in crate::config) fn ordered(
@@ -52,8 +52,25 @@ pub(in crate::config) fn shorthand(
         field(fields, name, key).map_err(|error| error.at(&entry.origin))?;
     }
     let set = entries.into_iter().filter(|(_, entry)| !entry.is_null());
-    let fields = check_fields(set.collect(), fields, key)?;
+    let set: Map = set.collect();
+    refuse_alternatives(&set, key)?;
+    let fields = check_fields(set, fields, key)?;
     Ok(Node::new(Value::Map(fields), origin))
+}
+
+/// Refuses two parameters that say the same in two ways.
+fn refuse_alternatives(set: &Map, key: &str) -> Result<(), ConfigError> {
+    for [one, other] in ALTERNATIVES {
+        if let (Some(_), Some(second)) = (set.get(one), set.get(other)) {
+            return Err(ConfigError::new(
+                ConfigErrorKind::OutOfRange,
+                format!("`{key}` has both `{one}` and `{other}`, which say the same in two ways"),
+            )
+            .at(&second.origin)
+            .with_hint("leave one of them out"));
+        }
+    }
+    Ok(())
 }
 
 fn names(fields: &[Field]) -> String {

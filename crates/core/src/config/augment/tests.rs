@@ -20,7 +20,10 @@ fn a_bare_number_is_the_probability_or_the_main_parameter() {
     let config = read(json!({"horizontal_flip": 0.25, "crop_padding": 4, "brightness": 0.1}));
     let expected = [
         Transform::HorizontalFlip(HorizontalFlip { p: 0.25 }),
-        Transform::CropPadding(CropPadding { padding: 4, p: 1.0 }),
+        Transform::CropPadding(CropPadding {
+            padding: 4,
+            ..CropPadding::default()
+        }),
         Transform::Brightness(Brightness { limit: 0.1, p: 1.0 }),
     ];
     assert_eq!(config.0, expected);
@@ -31,6 +34,41 @@ fn the_order_is_the_one_written_and_null_leaves_a_transform_out() {
     let config = read(json!({"vertical_flip": 0.1, "rotate": null, "horizontal_flip": 0.2}));
     let names: Vec<_> = config.0.iter().map(Transform::name).collect();
     assert_eq!(names, ["vertical_flip", "horizontal_flip"]);
+}
+
+#[test]
+fn a_share_of_padding_is_of_each_side_and_leaves_a_pixel() {
+    let config = read(json!({"crop_padding": {"share": 0.125}}));
+    let [Transform::CropPadding(crop)] = &config.0[..] else {
+        panic!("{config:?}");
+    };
+    let pixels = [1, 4, 32, 33, 64, 224].map(|side| crop.pixels(side));
+    assert_eq!(pixels, [0, 1, 4, 4, 8, 28]);
+    let most = CropPadding {
+        share: 0.99,
+        ..CropPadding::default()
+    };
+    assert_eq!([0, 1, 2, 10].map(|side| most.pixels(side)), [0, 0, 1, 9]);
+    // Stored configurations have the number alone.
+    let written = |padding, share, p| {
+        let crop = CropPadding { padding, share, p };
+        serde_json::to_value(AugmentConfig(vec![crop.into()])).unwrap()
+    };
+    assert_eq!(written(4, 0.0, 1.0), json!({"crop_padding": 4}));
+    assert_eq!(
+        written(4, 0.0, 0.5),
+        json!({"crop_padding": {"padding": 4, "p": 0.5}})
+    );
+    assert_eq!(
+        written(0, 0.25, 1.0),
+        json!({"crop_padding": {"share": 0.25}})
+    );
+    let both = CropPadding {
+        padding: 4,
+        share: 0.25,
+        p: 1.0,
+    };
+    assert!(AugmentConfig(vec![both.into()]).check().is_err());
 }
 
 #[test]
@@ -127,6 +165,8 @@ fn what_is_wrong_is_named_with_what_was_expected() {
         refused(json!({"rotate": {"border_mode": "reflect101"}})),
         refused(json!({"rotate": {"fill": [0, 0, 256]}})),
         refused(json!({"crop_padding": -1})),
+        refused(json!({"crop_padding": {"share": 1}})),
+        refused(json!({"crop_padding": {"padding": 4, "share": 0.1}})),
         refused(json!({"one_of": [{"invert": 1, "clahe": 1}]})),
         refused(json!({"one_of": [{"invrt": 1}]})),
         refused(json!({"one_of": {"transforms": 3}})),

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::define::define_transforms;
 use super::{BorderMode, Color, Interpolation, Limits, Steps, WholeLimits, parameters, shortest};
-use crate::config::rules::{Alone, Field, Range, Rule, ZERO_TO_ONE, optional};
+use crate::config::rules::{Alone, BELOW_ONE, Field, Range, Rule, ZERO_TO_ONE, optional};
 
 const fn between(low: f64, high: f64) -> Range {
     Range {
@@ -140,10 +140,13 @@ define_transforms! {
         fill: Color = [0; 3], Rule::Color;
     }
 
-    /// `random_crop` of the image's own size after padding with its reflection.
+    /// `random_crop` of the image's own size after padding with its reflection, by `padding` or by
+    /// `share`.
     CropPadding "crop_padding" ("padding") 1.0 {
         /// Pixels added on each side.
         padding: u32 = 0, Rule::Whole(0, 8191);
+        /// The same in shares of the image's height and width, rounded to pixels.
+        share: f64 = 0.0, Rule::Number(BELOW_ONE);
     }
 
     /// Cuts out the centre; a smaller image is padded.
@@ -447,6 +450,20 @@ define_transforms! {
     Sequential "sequential" ("p") 0.5 {
         /// The transforms.
         transforms: Steps = Steps::default(), Rule::Transforms;
+    }
+}
+
+impl CropPadding {
+    /// Pixels added on both ends of a side of this length.
+    pub fn pixels(&self, side: u32) -> u32 {
+        match self.share > 0.0 {
+            // A reflection is at most one pixel shorter than the image.
+            true => {
+                let pixels = (f64::from(side) * self.share).round() as u32;
+                pixels.min(side.saturating_sub(1))
+            }
+            false => self.padding,
+        }
     }
 }
 

@@ -171,8 +171,11 @@ impl Draw<'_> {
     }
 
     pub(super) fn crop_padding(&mut self, own: &CropPadding) {
-        let most = 2 * u64::from(own.padding) + 1;
-        let start = [(); 2].map(|()| random::below(self.rng, most) as i64 - i64::from(own.padding));
+        let start = self.size.map(|side| {
+            let padding = own.pixels(side);
+            let shift = random::below(self.rng, 2 * u64::from(padding) + 1);
+            shift as i64 - i64::from(padding)
+        });
         let border = Self::border(BorderMode::Reflect101, [0; 3]);
         self.window(start, self.size, border);
     }
