@@ -213,7 +213,7 @@ impl Store {
     pub async fn claim_job(&self, id: JobId) -> Result<ClaimedJob, StoreError> {
         self.job(id).await?;
         let path = self.job_lock_path(id);
-        let Some(lock) = OsLock::try_acquire(&path)? else {
+        let Some(lock) = OsLock::try_acquire(&path, os_lock::PATIENT)? else {
             return Err(busy("job", &id.short(), os_lock::last_holder(&path)));
         };
         // With the lock held a `running` job is one whose process died.

@@ -14,9 +14,14 @@ pub(crate) struct OsLock {
     _file: File,
 }
 
-/// A probe by [`is_held`] holds a lock for microseconds; whoever wants it for good tries again.
-const ATTEMPTS: u32 = 5;
+/// A probe by [`is_held`] holds a lock for microseconds, a look for the dead for as long as the
+/// database takes; whoever wants it for good tries again.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// For whom it does not matter much whether they get the lock.
+pub(crate) const SHORT: Duration = Duration::from_millis(40);
+/// For those who would otherwise tell the user that somebody else has it.
+pub(crate) const PATIENT: Duration = Duration::from_secs(2);
 
 impl OsLock {
     /// Takes the lock for itself alone, waiting for its holders.
@@ -35,11 +40,12 @@ impl OsLock {
         Ok(Self { _file: file })
     }
 
-    /// Takes the lock for itself alone, or answers none when somebody has it. Leaves the process
-    /// id in the file, to be told to whoever finds it locked.
-    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, StoreError> {
+    /// Takes the lock for itself alone, or answers none when somebody has it for longer than
+    /// `patience`. Leaves the process id in the file, to be told to whoever finds it locked.
+    pub(crate) fn try_acquire(path: &Path, patience: Duration) -> Result<Option<Self>, StoreError> {
         let file = open(path)?;
-        for attempt in 0..ATTEMPTS {
+        let attempts = patience.as_millis() / PAUSE.as_millis();
+        for attempt in 0..=attempts {
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
@@ -104,12 +110,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         assert!(!is_held(&path).unwrap());
-        let first = OsLock::try_acquire(&path).unwrap().unwrap();
-        assert!(OsLock::try_acquire(&path).unwrap().is_none());
+        let first = OsLock::try_acquire(&path, SHORT).unwrap().unwrap();
+        assert!(OsLock::try_acquire(&path, SHORT).unwrap().is_none());
         assert!(is_held(&path).unwrap());
         assert_eq!(last_holder(&path), Some(std::process::id()));
         drop(first);
         assert!(!is_held(&path).unwrap());
-        assert!(OsLock::try_acquire(&path).unwrap().is_some());
+        assert!(OsLock::try_acquire(&path, SHORT).unwrap().is_some());
+    }
+
+    #[test]
+    fn whoever_is_patient_gets_what_is_held_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = OsLock::try_acquire(&path, SHORT).unwrap().unwrap();
+        let patience = Duration::from_secs(600);
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| OsLock::try_acquire(&path, patience).unwrap());
+            // As long as a look for dead runs may take on a busy disk.
+            std::thread::sleep(4 * SHORT);
+            assert!(!second.is_finished());
+            drop(first);
+            assert!(second.join().unwrap().is_some());
+        });
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::jobs::{JobFilter, JobStatus};
-use crate::os_lock::OsLock;
+use crate::os_lock::{OsLock, SHORT};
 use crate::runs::{RunFilter, RunStatus};
 use crate::store::Store;
 
@@ -43,7 +43,7 @@ impl Store {
         let mut dead = Vec::new();
         for job in self.jobs(&filter, MOST_RUNNING).await? {
             // Held while the row changes, so that nobody takes the job on in between.
-            let Some(_lock) = OsLock::try_acquire(&self.job_lock_path(job.id))? else {
+            let Some(_lock) = OsLock::try_acquire(&self.job_lock_path(job.id), SHORT)? else {
                 continue;
             };
             let changed = sqlx::query(
@@ -70,7 +70,7 @@ impl Store {
         let mut dead = Vec::new();
         for run in self.runs(&filter, MOST_RUNNING).await? {
             crate::atomic_file::create_folder(&self.run_directory(run.id))?;
-            let Some(_lock) = OsLock::try_acquire(&self.run_lock_path(run.id))? else {
+            let Some(_lock) = OsLock::try_acquire(&self.run_lock_path(run.id), SHORT)? else {
                 continue;
             };
             let changed = sqlx::query(

@@ -40,14 +40,15 @@ impl Store {
         self.run_directory(run).join("log.txt")
     }
 
-    /// Takes the right to work on a run, making its folder if there is none.
+    /// Takes the right to work on a run, making its folder if there is none. A server that looks
+    /// for dead runs has it for a moment: that is waited for, for two seconds at most.
     ///
     /// # Errors
     /// `RunBusy` when another process (or another part of this one) works on it.
     pub fn lock_run(&self, run: RunId) -> Result<RunLock, StoreError> {
         create_folder(&self.run_directory(run))?;
         let path = self.run_lock_path(run);
-        match OsLock::try_acquire(&path)? {
+        match OsLock::try_acquire(&path, os_lock::PATIENT)? {
             Some(lock) => Ok(RunLock { run, _lock: lock }),
             None => Err(busy("run", &run.short(), os_lock::last_holder(&path))),
         }
