@@ -40,7 +40,7 @@ impl Device {
             DeviceConfig::Auto => Ok(Self::best()),
             DeviceConfig::Cpu => Ok(Self::CPU),
             DeviceConfig::BurnCpu => processor_by_burn(),
-            DeviceConfig::Cuda(number) => cuda(number.unwrap_or_default()),
+            DeviceConfig::Cuda(number) => cuda(number),
             DeviceConfig::Wgpu => wgpu(),
         }
     }
@@ -49,7 +49,7 @@ impl Device {
     /// says why.
     fn best() -> Self {
         let mut reasons = Vec::new();
-        let cuda = iter::once_with(|| cfg!(feature = "cuda").then(|| cuda(0)));
+        let cuda = iter::once_with(|| cfg!(feature = "cuda").then(|| cuda(Some(0))));
         // Not a GPU that is imitated by the processor: our own code is faster.
         let wgpu = iter::once_with(|| cfg!(feature = "wgpu").then(real_wgpu));
         for device in cuda.chain(wgpu).flatten() {
@@ -155,13 +155,13 @@ fn processor_by_burn() -> Result<Device, EngineError> {
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(number: usize) -> Result<Device, EngineError> {
+fn cuda(number: Option<usize>) -> Result<Device, EngineError> {
     Opened::cuda(number).map(Device::from)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(number: usize) -> Result<Device, EngineError> {
-    Err(not_built(DeviceConfig::Cuda(Some(number)), "cuda"))
+fn cuda(number: Option<usize>) -> Result<Device, EngineError> {
+    Err(not_built(DeviceConfig::Cuda(number), "cuda"))
 }
 
 #[cfg(feature = "wgpu")]
@@ -224,6 +224,7 @@ mod tests {
     fn a_device_that_is_not_built_in_says_how_to_build_it() {
         for (choice, feature) in [
             (DeviceConfig::Cuda(Some(1)), "cuda"),
+            (DeviceConfig::Cuda(None), "cuda"),
             (DeviceConfig::Wgpu, "wgpu"),
         ] {
             let error = Device::find(choice).unwrap_err();

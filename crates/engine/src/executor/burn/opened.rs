@@ -25,22 +25,23 @@ impl Opened {
         Self::checked(DeviceConfig::BurnCpu, || (Device::flex(), None))
     }
 
-    /// An NVIDIA GPU by its number.
+    /// An NVIDIA GPU by its number, or the first. Errors name it as it was asked for.
     ///
     /// # Errors
     /// There is none of that number, or it does not compute.
     #[cfg(feature = "cuda")]
-    pub(crate) fn cuda(number: usize) -> Result<Self, EngineError> {
+    pub(crate) fn cuda(number: Option<usize>) -> Result<Self, EngineError> {
         use burn::tensor::DeviceType;
 
         const HINT: &str = "`nvidia-smi` lists the GPUs that the driver sees; in a container it has to be passed on (`--gpus all`)";
-        let there = quietly(|| Device::enumerate(DeviceType::Cuda).len()).map_err(|problem| {
-            cannot_use(DeviceConfig::Cuda(Some(number)), &problem).with_hint(HINT)
-        })?;
+        let asked = DeviceConfig::Cuda(number);
+        let number = number.unwrap_or_default();
+        let there = quietly(|| Device::enumerate(DeviceType::Cuda).len())
+            .map_err(|problem| cannot_use(asked, &problem).with_hint(HINT))?;
         match there {
             0 => Err(device_error("there is no NVIDIA GPU, or no driver for it").with_hint(HINT)),
             _ if number >= there => Err(device_error(format!(
-                "there is no GPU `cuda:{number}`: there {} numbered from 0",
+                "there is no GPU `{asked}`: there {} numbered from 0",
                 if there == 1 {
                     "is 1,".into()
                 } else {
@@ -48,11 +49,18 @@ impl Opened {
                 }
             ))
             .with_hint(HINT)),
-            _ => Self::checked(DeviceConfig::Cuda(Some(number)), || {
-                let device = Device::cuda(number);
-                let name = device.identity().map(|identity| identity.name);
-                (device, name)
-            }),
+            _ => {
+                let opened = Self::checked(asked, || {
+                    let device = Device::cuda(number);
+                    let name = device.identity().map(|identity| identity.name);
+                    (device, name)
+                })?;
+                // A run keeps which one it was.
+                Ok(Self {
+                    config: DeviceConfig::Cuda(Some(number)),
+                    ..opened
+                })
+            }
         }
     }
 
