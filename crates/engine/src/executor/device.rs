@@ -109,8 +109,7 @@ impl Device {
     /// An executor of `graph` on it, with initial weights drawn from `seed`: the same on all.
     ///
     /// # Errors
-    /// The graph does not pass its checks, has nothing to fit, or has a layer that the device does
-    /// not know.
+    /// The graph does not pass its checks, or has nothing to fit.
     pub fn executor(
         &self,
         graph: &Graph,

@@ -1,8 +1,10 @@
 //! The CPU executor against Burn's (with the feature `burn`), on Burn's own processor backend or on
 //! the device that `FERROTYPE_TEST_DEVICE` names, as `cuda` or `wgpu`.
 
+use std::collections::BTreeSet;
+
 use ferrotype_core::config::schema::{DeviceConfig, OptimizerConfig};
-use ferrotype_core::graph::{Graph, zoo};
+use ferrotype_core::graph::{Graph, Op, zoo};
 use ferrotype_engine::State;
 use ferrotype_engine::executor::{Device, Executor, Fit, LossOptions, StepOptions, Targets};
 use serde_json::json;
@@ -106,8 +108,12 @@ fn burn_takes_the_same_course() {
 
 #[test]
 fn burn_has_the_gradients_of_every_operation() {
+    // What draws at random is held in the next test.
+    let drawing = drawing_graph();
+    let mut held: BTreeSet<_> = drawing.layers.iter().map(|layer| layer.op.name()).collect();
     for case in cases() {
         let graph = Graph::from_layers("case", case.input, 3, &case.layers).unwrap();
+        held.extend(graph.layers.iter().map(|layer| layer.op.name()));
         let images = pattern(3 * case.input.iter().product::<usize>(), 99);
         let mut executors = both(&graph, &PLAIN_SGD);
         let [ours, burns] = executors
@@ -124,6 +130,7 @@ fn burn_has_the_gradients_of_every_operation() {
         });
         assert_same(case.what, &ours, &burns, 2e-3);
     }
+    assert_eq!(held, BTreeSet::from(Op::NAMES), "a new one needs a case");
 }
 
 /// Dropout of maps and rows, stochastic depth and normalisations, in two stages. No bias below a

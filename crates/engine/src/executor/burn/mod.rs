@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use ferrotype_core::config::schema::OptimizerConfig;
 use ferrotype_core::graph::{Graph, Op};
 
-use self::layers::{Draws, KNOWN, forward};
+use self::layers::{Draws, forward};
 pub(super) use self::opened::Opened;
 use self::tensors::{DEVICE_HINT, Leaf, Reading, Value, from_values, into_values};
 use super::device::device_error;
@@ -66,10 +66,11 @@ impl BurnExecutor {
         Self::on(&Opened::flex()?, graph, optimizer, seed)
     }
 
-    /// As [`BurnExecutor::new`], on a device.
+    /// As [`BurnExecutor::new`], on a device. A layer that is not known here is refused by the
+    /// first pass.
     ///
     /// # Errors
-    /// Also when the graph has a layer that is not known here.
+    /// As [`BurnExecutor::new`].
     pub(super) fn on(
         opened: &Opened,
         graph: &Graph,
@@ -78,13 +79,6 @@ impl BurnExecutor {
     ) -> Result<Self, EngineError> {
         let fitting = Fitting::new(graph, optimizer, seed)?;
         let plan = Plan::new(graph, fitting.specs())?;
-        if let Some(layer) = plan
-            .layers
-            .iter()
-            .find(|layer| !KNOWN.contains(&layer.op.name()))
-        {
-            return Err(unsupported(&layer.name, &layer.op));
-        }
         let evaluation_device = opened.device().clone();
         Ok(Self {
             plan,
