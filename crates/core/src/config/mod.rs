@@ -11,6 +11,7 @@ pub mod augment;
 mod builtin;
 mod check;
 mod compose;
+mod cursor;
 mod defaults;
 mod error;
 mod interpolation;

@@ -1,6 +1,8 @@
 //! The tokens of values, shared by Hydra's override grammar (`OverrideLexer.g4`, `VALUE_MODE`)
 //! and OmegaConf's interpolation grammar, which have them in common.
 
+use super::error::{ConfigError, ConfigErrorKind};
+
 /// A token of a value. Quotes and `${` are the parsers' own business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -38,6 +40,24 @@ pub(crate) enum Token {
     Escape,
     /// Blanks that no other token takes.
     Blank,
+}
+
+impl Token {
+    /// Whether it is text as it stands, in a value or in a mapping's key (which has no colon).
+    pub(crate) const fn stands_for_itself(self, is_value: bool) -> bool {
+        match self {
+            Self::Id
+            | Self::Null
+            | Self::Int
+            | Self::Float
+            | Self::Bool
+            | Self::Symbol
+            | Self::Escape
+            | Self::Blank => true,
+            Self::Colon => is_value,
+            _ => false,
+        }
+    }
 }
 
 /// The longest token at the start of `text`, with its length in bytes; of two equally long ones
@@ -208,12 +228,20 @@ pub(crate) fn unescape(escapes: &str) -> String {
     escapes.chars().skip(1).step_by(2).collect()
 }
 
-/// The number that an [`Token::Int`] stands for, if it can be kept.
-pub(crate) fn int_value(text: &str) -> Option<i128> {
-    text.replace('_', "")
-        .parse()
-        .ok()
+/// The number that an [`Token::Int`] stands for.
+///
+/// # Errors
+/// It cannot be kept.
+pub(crate) fn int_value(text: &str) -> Result<i128, ConfigError> {
+    let value = text.replace('_', "").parse().ok();
+    value
         .filter(|value| super::yaml::fits(*value))
+        .ok_or_else(|| {
+            ConfigError::new(
+                ConfigErrorKind::OutOfRange,
+                format!("the number `{text}` does not fit in 64 bits"),
+            )
+        })
 }
 
 /// The number that a [`Token::Float`] stands for.

@@ -1,5 +1,6 @@
 //! The parser of OmegaConf's interpolation grammar (`OmegaConfGrammar.g4`, OmegaConf 2.3).
 
+use crate::config::cursor::Cursor;
 use crate::config::error::{ConfigError, ConfigErrorKind};
 use crate::config::node::Value;
 use crate::config::token::{self, Token, first_token};
@@ -63,8 +64,7 @@ pub(super) enum Argument {
 /// Parses a text with interpolations in it.
 pub(super) fn text(source: &str) -> Result<Vec<Piece>, ConfigError> {
     let mut parser = Parser {
-        text: source,
-        position: 0,
+        cursor: Cursor::new(source),
     };
     parser.pieces_until(None, 0)
 }
@@ -72,11 +72,10 @@ pub(super) fn text(source: &str) -> Result<Vec<Piece>, ConfigError> {
 /// Parses a text as one value, as an argument of a resolver is (for `oc.decode`).
 pub(super) fn argument(source: &str) -> Result<Argument, ConfigError> {
     let mut parser = Parser {
-        text: source,
-        position: 0,
+        cursor: Cursor::new(source),
     };
     let argument = parser.argument(0)?;
-    if parser.rest().is_empty() {
+    if parser.cursor.is_at_end() {
         Ok(argument)
     } else {
         Err(parser.unexpected())
@@ -84,48 +83,20 @@ pub(super) fn argument(source: &str) -> Result<Argument, ConfigError> {
 }
 
 struct Parser<'a> {
-    text: &'a str,
-    position: usize,
+    cursor: Cursor<'a>,
 }
 
-impl<'a> Parser<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.position..]
-    }
-
-    fn peek(&self) -> Option<Token> {
-        first_token(self.rest()).map(|(token, _)| token)
-    }
-
-    fn take(&mut self, wanted: Token) -> bool {
-        match first_token(self.rest()) {
-            Some((token, length)) if token == wanted => {
-                self.position += length;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn take_text(&mut self, wanted: &str) -> bool {
-        let found = self.rest().starts_with(wanted);
-        if found {
-            self.position += wanted.len();
-        }
-        found
-    }
-
-    fn skip_blanks(&mut self) {
-        self.position += token::blanks(self.rest());
-    }
-
+impl Parser<'_> {
     fn unexpected(&self) -> ConfigError {
-        let message = match self.rest().chars().next() {
-            None => format!("the interpolation in `{}` is not closed", self.text),
+        let message = match self.cursor.rest().chars().next() {
+            None => format!(
+                "the interpolation in `{}` is not closed",
+                self.cursor.text()
+            ),
             Some(c) => format!(
                 "unexpected `{c}` at character {} of `{}`",
-                self.text[..self.position].chars().count() + 1,
-                self.text
+                self.cursor.character(),
+                self.cursor.text()
             ),
         };
         ConfigError::new(ConfigErrorKind::Syntax, message)
@@ -152,11 +123,9 @@ impl<'a> Parser<'a> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         loop {
-            let rest = self.rest();
-            let backslashes = rest.len() - rest.trim_start_matches('\\').len();
-            self.position += backslashes;
+            let backslashes = self.cursor.take_all('\\');
             let is_escaped = backslashes % 2 == 1;
-            let rest = self.rest();
+            let rest = self.cursor.rest();
             let next = rest.chars().next();
             let is_interpolation = rest.starts_with("${");
             let is_quote = next.is_some() && next == quote;
@@ -170,7 +139,7 @@ impl<'a> Parser<'a> {
                 None if quote.is_some() => return Err(self.unexpected()),
                 None => break,
                 Some(_) if is_interpolation && is_escaped => {
-                    self.position += 2;
+                    self.cursor.take_text("${");
                     literal.push_str("${");
                 }
                 Some(_) if is_interpolation => {
@@ -178,7 +147,7 @@ impl<'a> Parser<'a> {
                     pieces.push(self.interpolation(depth + 1)?);
                 }
                 Some(c) => {
-                    self.position += c.len_utf8();
+                    self.cursor.advance(c.len_utf8());
                     if is_quote && !is_escaped {
                         break;
                     }
@@ -193,15 +162,14 @@ impl<'a> Parser<'a> {
     /// What starts with `${`.
     fn interpolation(&mut self, depth: usize) -> Result<Piece, ConfigError> {
         self.check_depth(depth)?;
-        self.take_text("${");
-        self.skip_blanks();
-        let dots = self.rest().len() - self.rest().trim_start_matches('.').len();
-        self.position += dots;
+        self.cursor.take_text("${");
+        self.cursor.skip_blanks();
+        let dots = self.cursor.take_all('.');
         let (keys, has_brackets) = self.keys(depth)?;
-        if self.take(Token::BraceClose) {
+        if self.cursor.take(Token::BraceClose) {
             return Ok(Piece::Reference(Reference { dots, keys }));
         }
-        if dots == 0 && !has_brackets && self.take(Token::Colon) {
+        if dots == 0 && !has_brackets && self.cursor.take(Token::Colon) {
             let arguments = self.arguments(depth)?;
             return Ok(Piece::Call(Call {
                 name: keys,
@@ -215,13 +183,13 @@ impl<'a> Parser<'a> {
         let mut keys = Vec::new();
         let mut has_brackets = false;
         loop {
-            if self.take_text("[") {
+            if self.cursor.take_text("[") {
                 has_brackets = true;
                 keys.push(self.key(depth)?);
-                if !self.take_text("]") {
+                if !self.cursor.take_text("]") {
                     return Err(self.unexpected());
                 }
-            } else if keys.is_empty() || self.take_text(".") {
+            } else if keys.is_empty() || self.cursor.take_text(".") {
                 keys.push(self.key(depth)?);
             } else {
                 return Ok((keys, has_brackets));
@@ -230,7 +198,7 @@ impl<'a> Parser<'a> {
     }
 
     fn key(&mut self, depth: usize) -> Result<Key, ConfigError> {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         if rest.starts_with("${") {
             return Ok(Key::Computed(Box::new(self.interpolation(depth + 1)?)));
         }
@@ -240,27 +208,26 @@ impl<'a> Parser<'a> {
         if length == 0 {
             return Err(self.unexpected());
         }
-        self.position += length;
-        Ok(Key::Name(rest[..length].to_string()))
+        Ok(Key::Name(self.cursor.advance(length).to_string()))
     }
 
     /// Arguments up to the closing brace, which is taken. A missing one is the empty text.
     fn arguments(&mut self, depth: usize) -> Result<Vec<Argument>, ConfigError> {
         let mut arguments = Vec::new();
-        if self.take(Token::BraceClose) {
+        if self.cursor.take(Token::BraceClose) {
             return Ok(arguments);
         }
         loop {
-            let is_missing = matches!(self.peek(), Some(Token::Comma | Token::BraceClose));
+            let is_missing = matches!(self.cursor.peek(), Some(Token::Comma | Token::BraceClose));
             arguments.push(if is_missing {
                 Argument::Quoted(Vec::new())
             } else {
                 self.argument(depth + 1)?
             });
-            if self.take(Token::BraceClose) {
+            if self.cursor.take(Token::BraceClose) {
                 return Ok(arguments);
             }
-            if !self.take(Token::Comma) {
+            if !self.cursor.take(Token::Comma) {
                 return Err(self.unexpected());
             }
         }
@@ -268,16 +235,11 @@ impl<'a> Parser<'a> {
 
     fn argument(&mut self, depth: usize) -> Result<Argument, ConfigError> {
         self.check_depth(depth)?;
-        if let Some(quote) = self
-            .rest()
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '"' | '\''))
-        {
-            self.position += 1;
+        if let Some(quote) = self.cursor.peek_quote() {
+            self.cursor.advance(quote.len_utf8());
             return Ok(Argument::Quoted(self.pieces_until(Some(quote), depth)?));
         }
-        match self.peek() {
+        match self.cursor.peek() {
             Some(Token::BracketOpen) => self.list(depth),
             Some(Token::BraceOpen) => self.map(depth),
             _ => self.unquoted(true, depth),
@@ -285,26 +247,26 @@ impl<'a> Parser<'a> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Argument, ConfigError> {
-        self.take(Token::BracketOpen);
+        self.cursor.take(Token::BracketOpen);
         let mut items = Vec::new();
-        if self.take(Token::BracketClose) {
+        if self.cursor.take(Token::BracketClose) {
             return Ok(Argument::List(items));
         }
         loop {
             items.push(self.argument(depth + 1)?);
-            if self.take(Token::BracketClose) {
+            if self.cursor.take(Token::BracketClose) {
                 return Ok(Argument::List(items));
             }
-            if !self.take(Token::Comma) {
+            if !self.cursor.take(Token::Comma) {
                 return Err(self.unexpected());
             }
         }
     }
 
     fn map(&mut self, depth: usize) -> Result<Argument, ConfigError> {
-        self.take(Token::BraceOpen);
+        self.cursor.take(Token::BraceOpen);
         let mut entries = Vec::new();
-        if self.take(Token::BraceClose) {
+        if self.cursor.take(Token::BraceClose) {
             return Ok(Argument::Map(entries));
         }
         loop {
@@ -314,14 +276,14 @@ impl<'a> Parser<'a> {
                     return Err(ConfigError::unsupported("a key that is not a text"));
                 }
             };
-            if !self.take(Token::Colon) {
+            if !self.cursor.take(Token::Colon) {
                 return Err(self.unexpected());
             }
             entries.push((key, self.argument(depth + 1)?));
-            if self.take(Token::BraceClose) {
+            if self.cursor.take(Token::BraceClose) {
                 return Ok(Argument::Map(entries));
             }
-            if !self.take(Token::Comma) {
+            if !self.cursor.take(Token::Comma) {
                 return Err(self.unexpected());
             }
         }
@@ -334,21 +296,20 @@ impl<'a> Parser<'a> {
         let mut literal = String::new();
         let mut tokens = Vec::new();
         loop {
-            let rest = self.rest();
+            let rest = self.cursor.rest();
             if is_value && rest.starts_with("${") {
                 push_literal(&mut pieces, &mut literal);
                 pieces.push(self.interpolation(depth + 1)?);
                 continue;
             }
             match first_token(rest) {
-                Some((token, length)) if is_primitive(token, is_value) => {
-                    let text = &rest[..length];
+                Some((token, length)) if token.stands_for_itself(is_value) => {
+                    let text = self.cursor.advance(length);
                     match token {
                         Token::Escape => literal.push_str(&token::unescape(text)),
                         _ => literal.push_str(text),
                     }
                     tokens.push((token, text));
-                    self.position += length;
                 }
                 _ => break,
             }
@@ -372,32 +333,12 @@ fn push_literal(pieces: &mut Vec<Piece>, literal: &mut String) {
     }
 }
 
-const fn is_primitive(token: Token, is_value: bool) -> bool {
-    match token {
-        Token::Id
-        | Token::Null
-        | Token::Int
-        | Token::Float
-        | Token::Bool
-        | Token::Symbol
-        | Token::Escape
-        | Token::Blank => true,
-        Token::Colon => is_value,
-        _ => false,
-    }
-}
-
 /// The value of a token that is alone, unless it is a text.
 fn scalar(token: Token, text: &str) -> Result<Option<Value>, ConfigError> {
     Ok(match token {
         Token::Null => Some(Value::Null),
         Token::Bool => Some(Value::Bool(text.eq_ignore_ascii_case("true"))),
-        Token::Int => Some(Value::Int(token::int_value(text).ok_or_else(|| {
-            ConfigError::new(
-                ConfigErrorKind::OutOfRange,
-                format!("the number `{text}` does not fit in 64 bits"),
-            )
-        })?)),
+        Token::Int => Some(Value::Int(token::int_value(text)?)),
         Token::Float => Some(Value::Float(token::float_value(text))),
         _ => None,
     })

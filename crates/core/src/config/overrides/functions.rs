@@ -376,7 +376,7 @@ fn to_int(element: &Element) -> Result<i128, ConfigError> {
         Element::Int(value) => Some(*value),
         Element::Bool(value) => Some(i128::from(*value)),
         Element::Float(value) if value.is_finite() => Some(value.trunc() as i128),
-        Element::Text(text) => token::int_value(text.trim()),
+        Element::Text(text) => token::int_value(text.trim()).ok(),
         _ => None,
     };
     value

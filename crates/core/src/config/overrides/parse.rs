@@ -2,6 +2,7 @@
 
 use super::functions::{self, Call};
 use super::{Action, Element, Override, OverrideValue, Sweep};
+use crate::config::cursor::Cursor;
 use crate::config::error::{ConfigError, ConfigErrorKind};
 use crate::config::token::{self, Token, first_token};
 
@@ -147,14 +148,16 @@ fn is_package(text: &str) -> bool {
 }
 
 fn value(text: &str) -> Result<OverrideValue, ConfigError> {
-    let mut parser = ValueParser { text, position: 0 };
+    let mut parser = ValueParser {
+        cursor: Cursor::new(text),
+    };
     let first = parser.element(0)?;
-    if parser.peek() != Some(Token::Comma) {
+    if parser.cursor.peek() != Some(Token::Comma) {
         parser.expect_end()?;
         return Ok(first);
     }
     let mut items = vec![plain(first)?];
-    while parser.take(Token::Comma) {
+    while parser.cursor.take(Token::Comma) {
         items.push(plain(parser.element(0)?)?);
     }
     parser.expect_end()?;
@@ -174,47 +177,27 @@ fn plain(value: OverrideValue) -> Result<Element, ConfigError> {
 
 /// Walks over the text of a value.
 struct ValueParser<'a> {
-    text: &'a str,
-    position: usize,
+    cursor: Cursor<'a>,
 }
 
-impl<'a> ValueParser<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.position..]
-    }
-
-    fn peek(&self) -> Option<Token> {
-        first_token(self.rest()).map(|(token, _)| token)
-    }
-
-    fn take(&mut self, wanted: Token) -> bool {
-        match first_token(self.rest()) {
-            Some((token, length)) if token == wanted => {
-                self.position += length;
-                true
-            }
-            _ => false,
-        }
-    }
-
+impl ValueParser<'_> {
     fn expect_end(&self) -> Result<(), ConfigError> {
-        if self.rest().is_empty() {
-            Ok(())
-        } else {
-            Err(self.unexpected())
+        match self.cursor.is_at_end() {
+            true => Ok(()),
+            false => Err(self.unexpected()),
         }
     }
 
     fn unexpected(&self) -> ConfigError {
-        match self.rest().trim_start_matches([' ', '\t']).chars().next() {
-            None => syntax(format!("the value `{}` ends too early", self.text)),
-            Some(c) => syntax(format!(
-                "unexpected `{c}` at character {} of the value `{}`",
-                self.text[..self.position].chars().count() + 1,
-                self.text
-            ))
-            .with_hint("put a text with special characters in quotes, as `key=\"…\"`, and the whole override in the shell's quotes"),
-        }
+        let text = self.cursor.text();
+        let rest = self.cursor.rest().trim_start_matches([' ', '\t']);
+        let Some(c) = rest.chars().next() else {
+            return syntax(format!("the value `{text}` ends too early"));
+        };
+        let character = self.cursor.character();
+        syntax(format!("unexpected `{c}` at character {character} of the value `{text}`")).with_hint(
+            "put a text with special characters in quotes, as `key=\"…\"`, and the whole override in the shell's quotes",
+        )
     }
 
     fn element(&mut self, depth: usize) -> Result<OverrideValue, ConfigError> {
@@ -224,7 +207,7 @@ impl<'a> ValueParser<'a> {
                 format!("more than {MAX_DEPTH} levels of nesting"),
             ));
         }
-        match self.peek() {
+        match self.cursor.peek() {
             Some(Token::BracketOpen) => self.list(depth).map(OverrideValue::Element),
             Some(Token::BraceOpen) => self.map(depth).map(OverrideValue::Element),
             Some(Token::Id) if self.is_function() => self.function(depth),
@@ -233,39 +216,39 @@ impl<'a> ValueParser<'a> {
     }
 
     fn is_function(&self) -> bool {
-        let name = token::identifier(self.rest()).unwrap_or(0);
+        let name = token::identifier(self.cursor.rest()).unwrap_or(0);
         matches!(
-            first_token(&self.rest()[name..]),
+            first_token(&self.cursor.rest()[name..]),
             Some((Token::ParenthesisOpen, _))
         )
     }
 
     fn list(&mut self, depth: usize) -> Result<Element, ConfigError> {
-        self.take(Token::BracketOpen);
+        self.cursor.take(Token::BracketOpen);
         let mut items = Vec::new();
-        if self.take(Token::BracketClose) {
+        if self.cursor.take(Token::BracketClose) {
             return Ok(Element::List(items));
         }
         loop {
             items.push(plain(self.element(depth + 1)?)?);
-            if self.take(Token::BracketClose) {
+            if self.cursor.take(Token::BracketClose) {
                 return Ok(Element::List(items));
             }
-            if !self.take(Token::Comma) {
+            if !self.cursor.take(Token::Comma) {
                 return Err(self.unexpected());
             }
         }
     }
 
     fn map(&mut self, depth: usize) -> Result<Element, ConfigError> {
-        self.take(Token::BraceOpen);
+        self.cursor.take(Token::BraceOpen);
         let mut entries: Vec<(String, Element)> = Vec::new();
-        if self.take(Token::BraceClose) {
+        if self.cursor.take(Token::BraceClose) {
             return Ok(Element::Map(entries));
         }
         loop {
             let key = self.map_key()?;
-            if !self.take(Token::Colon) {
+            if !self.cursor.take(Token::Colon) {
                 return Err(self.unexpected());
             }
             let item = plain(self.element(depth + 1)?)?;
@@ -273,10 +256,10 @@ impl<'a> ValueParser<'a> {
                 return Err(syntax(format!("key `{key}` is given twice")));
             }
             entries.push((key, item));
-            if self.take(Token::BraceClose) {
+            if self.cursor.take(Token::BraceClose) {
                 return Ok(Element::Map(entries));
             }
-            if !self.take(Token::Comma) {
+            if !self.cursor.take(Token::Comma) {
                 return Err(self.unexpected());
             }
         }
@@ -293,26 +276,25 @@ impl<'a> ValueParser<'a> {
     }
 
     fn function(&mut self, depth: usize) -> Result<OverrideValue, ConfigError> {
-        let start = self.position;
-        let length = token::identifier(self.rest()).unwrap_or(0);
-        let name = self.rest()[..length].to_string();
-        self.position += length;
-        self.take(Token::ParenthesisOpen);
-        let mut call = Call::new(name);
-        if !self.take(Token::ParenthesisClose) {
+        let start = self.cursor;
+        let length = token::identifier(self.cursor.rest()).unwrap_or(0);
+        let name = self.cursor.advance(length);
+        self.cursor.take(Token::ParenthesisOpen);
+        let mut call = Call::new(name.to_string());
+        if !self.cursor.take(Token::ParenthesisClose) {
             loop {
                 let argument_name = self.argument_name();
                 let argument = self.element(depth + 1)?;
                 call.add(argument_name, argument)?;
-                if self.take(Token::ParenthesisClose) {
+                if self.cursor.take(Token::ParenthesisClose) {
                     break;
                 }
-                if !self.take(Token::Comma) {
+                if !self.cursor.take(Token::Comma) {
                     return Err(self.unexpected());
                 }
             }
         }
-        let source = &self.text[start..self.position];
+        let source = self.cursor.since(&start);
         functions::evaluate(call).map_err(|reason| {
             let message = format!("`{source}`: {}", reason.message());
             let error = ConfigError::new(reason.kind(), message);
@@ -324,23 +306,24 @@ impl<'a> ValueParser<'a> {
     }
 
     fn argument_name(&mut self) -> Option<String> {
-        let length = token::identifier(self.rest())?;
-        let (Token::Equal, equal) = first_token(&self.rest()[length..])? else {
+        let length = token::identifier(self.cursor.rest())?;
+        let mut after = self.cursor;
+        let name = after.advance(length);
+        if !after.take(Token::Equal) {
             return None;
-        };
-        let name = self.rest()[..length].to_string();
-        self.position += length + equal;
-        Some(name)
+        }
+        self.cursor = after;
+        Some(name.to_string())
     }
 
     fn primitive(&mut self) -> Result<Element, ConfigError> {
-        let rest = self.rest();
-        let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+        let rest = self.cursor.rest();
+        let Some(quote) = self.cursor.peek_quote() else {
             return self.unquoted(true);
         };
         let end = closing_quote(rest, quote)
             .ok_or_else(|| syntax(format!("the quote `{quote}` is not closed in `{rest}`")))?;
-        self.position += end + 1;
+        self.cursor.advance(end + 1);
         Ok(Element::Quoted {
             text: unescape_quoted(&rest[1..end], quote),
             quote,
@@ -352,17 +335,16 @@ impl<'a> ValueParser<'a> {
     fn unquoted(&mut self, is_value: bool) -> Result<Element, ConfigError> {
         let mut tokens: Vec<(Option<Token>, &str)> = Vec::new();
         loop {
-            let rest = self.rest();
+            let rest = self.cursor.rest();
             let interpolation = interpolation_length(rest).filter(|_| is_value);
             let (token, length) = match (interpolation, first_token(rest)) {
                 (Some(length), _) => (None, length),
-                (None, Some((token, length))) if stands_for_itself(token, is_value) => {
+                (None, Some((token, length))) if token.stands_for_itself(is_value) => {
                     (Some(token), length)
                 }
                 _ => break,
             };
-            tokens.push((token, &rest[..length]));
-            self.position += length;
+            tokens.push((token, self.cursor.advance(length)));
         }
         if let [(Some(Token::Blank), _), ..] = tokens.as_slice() {
             tokens.remove(0);
@@ -383,32 +365,12 @@ impl<'a> ValueParser<'a> {
     }
 }
 
-fn stands_for_itself(token: Token, is_value: bool) -> bool {
-    match token {
-        Token::Id
-        | Token::Null
-        | Token::Int
-        | Token::Float
-        | Token::Bool
-        | Token::Symbol
-        | Token::Escape
-        | Token::Blank => true,
-        Token::Colon => is_value,
-        _ => false,
-    }
-}
-
 /// The value of a token that is alone.
 fn single(token: Option<Token>, text: &str) -> Result<Element, ConfigError> {
     Ok(match token {
         Some(Token::Null) => Element::Null,
         Some(Token::Bool) => Element::Bool(text.eq_ignore_ascii_case("true")),
-        Some(Token::Int) => Element::Int(token::int_value(text).ok_or_else(|| {
-            ConfigError::new(
-                ConfigErrorKind::OutOfRange,
-                format!("the number `{text}` does not fit in 64 bits"),
-            )
-        })?),
+        Some(Token::Int) => Element::Int(token::int_value(text)?),
         Some(Token::Float) => Element::Float(token::float_value(text)),
         _ => Element::Text(piece(token, text)),
     })
