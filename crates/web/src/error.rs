@@ -297,10 +297,16 @@ impl From<DecodeError> for ApiError {
             DecodeErrorKind::TooManyPixels => ErrorKind::TooManyPixels,
             _ => ErrorKind::Corrupt,
         };
+        let hint = match kind {
+            ErrorKind::TooManyPixels => Some(
+                "send a smaller picture, or start the server with a larger `--max-pixels`".into(),
+            ),
+            _ => error.hint(),
+        };
         Self {
             kind,
             message: error.to_string(),
-            hint: error.hint(),
+            hint,
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::output::Printer;
 /// The port unless told otherwise.
 pub(super) const DEFAULT_PORT: u16 = 8000;
 
+/// As many as the longest sides that any format has make: more cannot be told apart from no limit.
+const MOST_PIXELS: u64 = 1 << 32;
+
 /// The arguments of `ferrotype serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -41,6 +44,9 @@ pub(crate) struct Arguments {
     /// The largest body of a request in bytes
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_body_bytes)]
     max_body_bytes: usize,
+    /// The most pixels of an image; decoding takes three bytes for each
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = clap::value_parser!(u64).range(1..=MOST_PIXELS))]
+    max_pixels: u64,
     /// Days that logged predictions are kept; 0 keeps them for ever
     #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_RETENTION_DAYS)]
     retention_days: u32,
@@ -62,6 +68,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     }
     let mut options = ServeOptions::new(listener, store, context.clock());
     options.limits.max_body_bytes = arguments.max_body_bytes;
+    options.limits.max_pixels = arguments.max_pixels;
     options.retention_days = (arguments.retention_days > 0).then_some(arguments.retention_days);
     options.allowed_hosts = arguments.allow_host;
     options.workers = arguments.workers;

@@ -29,6 +29,28 @@ fn every_format_is_read_whatever_its_name_says() {
 }
 
 #[test]
+fn the_limit_of_pixels_is_an_option() {
+    let project = project::with_model();
+    let server = project::serve(&project, &["--max-pixels", "100"]);
+    let answer = |side| post_file(&server.at("/predict"), "a.png", &png(side, side, [1, 2, 3]));
+    assert_eq!(answer(10).status, 200);
+    let refused = answer(11);
+    assert_eq!(refused.status, 413, "{}", refused.text());
+    assert!(
+        refused.text().contains("the limit of `100`"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        refused.text().contains("--max-pixels"),
+        "{}",
+        refused.text()
+    );
+    let nothing = project.run(&["serve", "--port", "0", "--max-pixels", "0"]);
+    assert_eq!(nothing.code, Some(2), "{}", nothing.describe());
+}
+
+#[test]
 fn bad_requests_have_a_status_a_kind_and_a_hint() {
     let project = project::with_model();
     let server = project::serve(&project, &["--model", "colours"]);

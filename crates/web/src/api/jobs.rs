@@ -6,7 +6,7 @@ use ferrotype_store::JobFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::query::{ApiQuery, list_length, parse};
+use super::query::{ApiQuery, list_length, parse, whole};
 use crate::error::{ApiError, ErrorBody};
 use crate::state::AppState;
 use crate::views::job::{JobList, JobView};
@@ -21,6 +21,7 @@ pub(crate) struct JobsQuery {
     /// Only those enqueued before this job: the next page.
     before: Option<String>,
     /// How many at most, 1 to 200; 50 when absent.
+    #[serde(default, deserialize_with = "whole")]
     limit: Option<u32>,
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{ApiQuery, refuse_unknown};
+use super::query::{ApiQuery, refuse_unknown, whole};
 use crate::error::{ApiError, ErrorBody, ErrorKind};
 use crate::serving::models::LoadedModel;
 use crate::serving::predict::{Asked, predict as predict_one};
@@ -30,6 +30,7 @@ pub(crate) struct PredictQuery {
     model: Option<String>,
     /// How many classes to list, at least 1. Without it all are listed.
     #[param(example = 3, minimum = 1)]
+    #[serde(default, deserialize_with = "whole")]
     top: Option<u32>,
     /// Of a model that answers with labels: the probability between 0 and 1 above which one
     /// counts, or one for each label with commas between. Without it the model's own.

@@ -7,7 +7,7 @@ use ferrotype_store::PredictionFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::query::{ApiQuery, list_length, parse};
+use super::query::{ApiQuery, list_length, parse, whole};
 use crate::error::{ApiError, ErrorBody};
 use crate::state::AppState;
 use crate::views::prediction::{PredictionList, PredictionRecord};
@@ -24,6 +24,7 @@ pub(crate) struct PredictionsQuery {
     /// Only those made before this prediction: the next page.
     pub(crate) before: Option<String>,
     /// How many at most, 1 to 200; 50 when absent.
+    #[serde(default, deserialize_with = "whole")]
     pub(crate) limit: Option<u32>,
 }
 

@@ -1,8 +1,11 @@
 //! Reads the parameters of an address; one that is not understood is an error in JSON.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 
 use crate::error::{ApiError, ErrorKind};
 
@@ -56,6 +59,16 @@ fn cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// A whole number that may be left out, for a parameter's `deserialize_with`: what is none is told
+/// in our words instead of the parser's.
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    let number = text
+        .parse()
+        .map_err(|_| D::Error::custom(format!("`{text}`, expected a whole number, not below 0")))?;
+    Ok(Some(number))
 }
 
 /// How many items a list shall give.

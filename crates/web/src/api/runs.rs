@@ -6,7 +6,7 @@ use ferrotype_store::RunFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::query::{ApiQuery, list_length, parse};
+use super::query::{ApiQuery, list_length, parse, whole};
 use crate::error::{ApiError, ErrorBody};
 use crate::state::AppState;
 use crate::views::metric::RunMetrics;
@@ -27,6 +27,7 @@ pub(crate) struct RunsQuery {
     /// Only those made before this run: the next page.
     pub(crate) before: Option<String>,
     /// How many at most, 1 to 200; 50 when absent.
+    #[serde(default, deserialize_with = "whole")]
     pub(crate) limit: Option<u32>,
 }
 
@@ -53,6 +54,7 @@ pub(crate) struct MetricsQuery {
     #[param(example = "train/loss,val/loss")]
     keys: Option<String>,
     /// The most points of each curve, 2 to 10,000; longer ones are thinned. 1,000 when absent.
+    #[serde(default, deserialize_with = "whole")]
     points: Option<u32>,
 }
 

@@ -225,6 +225,22 @@ fn parameters_that_make_no_sense_are_refused() {
         let answer = post_file(&server.url(&format!("/predict?{query}")), "a.png", &picture);
         refused(&answer, 422, "invalid_parameter");
     }
+    let wrong = [
+        ("/predict?top=-1", "top: `-1`, expected a whole number"),
+        (
+            "/predict?top=three",
+            "top: `three`, expected a whole number",
+        ),
+    ];
+    for (path, said) in wrong {
+        let answer = post_file(&server.url(path), "a.png", &picture);
+        assert!(answer.text().contains(said), "{}", answer.text());
+    }
+    for path in ["/api/v1/runs?limit=-1", "/api/v1/predictions?limit=1.5"] {
+        let answer = server.get(path);
+        refused(&answer, 422, "invalid_parameter");
+        assert!(answer.text().contains("limit: `"), "{}", answer.text());
+    }
     for path in [
         "/api/v1/runs?limit=0",
         "/api/v1/runs?limit=100000",
