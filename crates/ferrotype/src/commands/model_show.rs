@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(
             table.unwrap().render(false),
             "measured on     land@v1, split test, 1,000 images\n\
-             ─────────────────────────────────────────────────\n\
+             ───────────────────────────────────────────────────\n\
              accuracy        91.4 %\n\
              cross-entropy   0.187"
         );
