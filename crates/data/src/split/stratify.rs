@@ -1,7 +1,8 @@
 //! Dealing out images that may have several labels, so that every label comes in every split in
 //! about the ratios: iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the
 //! Stratification of Multi-Label Data", algorithm 1), with groups of look-alikes in the place of
-//! single examples.
+//! single examples. Having no label is dealt out as one label more: such images are what a model is
+//! measured against, and each split needs its part of them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,12 +11,15 @@ use ferrotype_core::dataset::Split;
 
 use super::{AssignedSplits, Group, Item};
 
+/// The place of "no label" among the counts; label `n` has the place `n + 1`.
+const NO_LABEL: usize = 0;
+
 /// What is still wanted of a split.
 struct Wanted {
     split: Split,
     /// Images.
     images: f64,
-    /// Images with each label.
+    /// Images with each label or none, by the label's place.
     of_label: Vec<f64>,
 }
 
@@ -55,25 +59,23 @@ pub(super) fn deal(groups: &[Group], items: &[Item<'_>], assigned: &AssignedSpli
             }
         }
     }
-    for (group, split) in splits.iter_mut().enumerate() {
-        if split.is_none() {
-            let place = neediest(&wanted, |wanted| wanted.images);
-            wanted[place].take(groups[group].members.len(), &counts[group]);
-            *split = Some(wanted[place].split);
-        }
-    }
+    // Every image has a label or none, so every group was dealt out.
     splits
         .into_iter()
         .map(|split| split.unwrap_or(Split::Train))
         .collect()
 }
 
-/// How many of a group's images have each label.
+/// How many of a group's images have each label or none, by the label's place.
 fn count_labels(group: &Group, items: &[Item<'_>]) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();
     for &member in &group.members {
-        for &label in items[member].labels.unwrap_or_default() {
-            *counts.entry(label as usize).or_default() += 1;
+        let labels = items[member].labels.unwrap_or_default();
+        if labels.is_empty() {
+            *counts.entry(NO_LABEL).or_default() += 1;
+        }
+        for &label in labels {
+            *counts.entry(label as usize + 1).or_default() += 1;
         }
     }
     counts
