@@ -192,7 +192,7 @@ fn a_file_without_a_defaults_list_changes_single_values() {
     let source = project(&[("ferrotype.yaml", "data:\n  image_size: 32\n")]);
     let config = composed(&source, &[]).config;
     assert_eq!(config.data.image_size, 32);
-    assert_eq!(config.train.epochs, 20);
+    assert_eq!(config.train.epochs, 30);
 }
 
 #[test]
