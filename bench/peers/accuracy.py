@@ -47,6 +47,11 @@ DEFAULT = {
     "crop_share": 0.125,
     "vertical_flip": 0.0,
     "color": 0.1,
+    # Known to Ferrotype alone, for choosing.
+    "ema": None,
+    "trivial_augment": False,
+    # Least share of the image in a crop of random size and shape, which takes the place of the padded one.
+    "crop_scale": None,
 }
 
 # Candidates, each by what it changes.
@@ -56,7 +61,11 @@ RECIPES = {
     "aerial": {"vertical_flip": 0.5},
     "higher": {"learning_rate": 2e-3},
     "lower": {"learning_rate": 5e-4},
+    "shorter": {"epochs": 20},
     "longer": {"epochs": 45},
+    "averaged": {"ema": 0.999},
+    "trivial": {"color": 0.0, "trivial_augment": True},
+    "resized": {"label_smoothing": 0.1, "crop_share": 0.0, "crop_scale": 0.5},
 }
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -123,6 +132,12 @@ class Ferrotype:
         settings |= {f"data.augment.{key}": value for key, value in augment.items()}
         if recipe["label_smoothing"]:
             settings["train.label_smoothing"] = recipe["label_smoothing"]
+        if recipe["ema"]:
+            settings["train.ema"] = recipe["ema"]
+        if recipe["crop_scale"]:
+            settings["+data.augment.random_resized_crop"] = f"{{scale:[{recipe['crop_scale']},1.0]}}"
+        if recipe["trivial_augment"]:
+            settings["+data.augment.trivial_augment"] = "{}"
         name = f"{task['name']}-{seed}-{time.time_ns()}"
         command = [self.binary, "--project", str(self.project), "--quiet", "train", "--name", name]
         command += [f"{key}={value}" for key, value in settings.items()]
