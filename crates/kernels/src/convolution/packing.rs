@@ -88,6 +88,28 @@ pub(super) fn with_panels_of_outputs<R>(
     })
 }
 
+/// Panels of outputs that are kept: `[groups][panels][inner][PANEL]`, rows ordered by kernel row,
+/// kernel column, input channel, for a weight `[groups · outputs, inputs, taps]`.
+pub(super) fn panels_of_outputs(
+    weight: &[f32],
+    [groups, outputs, inputs, taps]: [usize; 4],
+) -> Vec<f32> {
+    let size = Size {
+        groups,
+        channels: outputs,
+        inner_len: inputs * taps,
+    };
+    let mut values = vec![0.0; size.len()];
+    for (index, panel) in values.chunks_exact_mut(size.panel_len()).enumerate() {
+        let within = index % size.panels_in_group() * PANEL;
+        let first = index / size.panels_in_group() * outputs + within;
+        let count = (outputs - within).min(PANEL);
+        let weight = &weight[first * inputs * taps..][..count * inputs * taps];
+        pack_panel(weight, inputs, taps, panel);
+    }
+    values
+}
+
 /// Calls `work` with the panels of a gradient by the input: panels of inputs, whose rows are
 /// ordered by `taps` (positions in the kernel's `[height, width]`), output channel.
 pub(super) fn with_panels_of_inputs<R>(
