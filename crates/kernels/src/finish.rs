@@ -248,8 +248,15 @@ pub(crate) fn apply_to_vectors<S: Simd, const V: usize, const P: usize>(
         Function::Identity => sums,
         Function::Clip { low, high } => {
             let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-            // The processor's minimum and maximum answer with the second number if one is NaN.
-            sums.map(|row| row.map(|x| simd.min_f32s(high, simd.max_f32s(low, x))))
+            // Loops rather than `map`, which goes through memory. The processor's minimum and maximum
+            // answer with the second number if one is NaN.
+            let mut clipped = sums;
+            for row in &mut clipped {
+                for x in row {
+                    *x = simd.min_f32s(high, simd.max_f32s(low, *x));
+                }
+            }
+            clipped
         }
         _ => {
             // A copy: numbers whose address is taken do not stay in registers.

@@ -25,9 +25,11 @@ pub mod pixels;
 pub mod pooling;
 pub mod product;
 mod scratch;
+pub mod strided;
 pub mod team;
 pub mod tokens;
 mod vectorized;
+pub mod windows;
 
 #[doc(hidden)]
 pub use pulp;

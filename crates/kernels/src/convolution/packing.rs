@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Convolution;
 use super::tile::PANEL;
 use crate::activation::add_piece;
+use crate::aligned::Aligned;
 use crate::scratch::with_scratch;
 
 /// Input channels that are packed at a time. They are copied out first: in place, weights of
@@ -93,13 +94,13 @@ pub(super) fn with_panels_of_outputs<R>(
 pub(super) fn panels_of_outputs(
     weight: &[f32],
     [groups, outputs, inputs, taps]: [usize; 4],
-) -> Vec<f32> {
+) -> Aligned {
     let size = Size {
         groups,
         channels: outputs,
         inner_len: inputs * taps,
     };
-    let mut values = vec![0.0; size.len()];
+    let mut values = Aligned::zeros(size.len());
     for (index, panel) in values.chunks_exact_mut(size.panel_len()).enumerate() {
         let within = index % size.panels_in_group() * PANEL;
         let first = index / size.panels_in_group() * outputs + within;

@@ -287,6 +287,14 @@ impl WithSimd for ApplyOutputs<'_> {
     }
 }
 
+#[inline(always)]
+fn added<S: Simd>(simd: S, mut sums: [S::f32s; 4], others: [S::f32s; 4]) -> [S::f32s; 4] {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum = simd.add_f32s(*sum, other);
+    }
+    sums
+}
+
 impl ApplyOutputs<'_> {
     /// A vector of channels.
     #[inline(always)]
@@ -314,7 +322,11 @@ impl ApplyOutputs<'_> {
             bias => simd.partial_load_f32s(&bias[channel..channel + S::F32_LANES]),
         };
         for (row, line) in lines.into_iter().enumerate() {
-            let sums = Outputs::line(simd, line).map(|sum| simd.add_f32s(sum, bias));
+            // A loop: what a closure calls is not compiled for this instruction set.
+            let mut sums = Outputs::line(simd, line);
+            for sum in &mut sums {
+                *sum = simd.add_f32s(*sum, bias);
+            }
             self.write(simd, row, channel, sums);
         }
     }
@@ -332,18 +344,14 @@ impl ApplyOutputs<'_> {
                         *other = simd.partial_load_f32s(numbers);
                     }
                 }
-                let add = |sums: [S::f32s; 4]| {
-                    let mut sums = sums;
-                    for (sum, other) in sums.iter_mut().zip(others) {
-                        *sum = simd.add_f32s(*sum, other);
-                    }
-                    sums
-                };
                 match order {
-                    Order::AddThenApply => apply_to_vectors(simd, function, [add(sums)]),
+                    Order::AddThenApply => {
+                        let sums = added(simd, sums, others);
+                        apply_to_vectors(simd, function, [sums])
+                    }
                     Order::ApplyThenAdd => {
                         let [sums] = apply_to_vectors(simd, function, [sums]);
-                        [add(sums)]
+                        [added(simd, sums, others)]
                     }
                 }
             }

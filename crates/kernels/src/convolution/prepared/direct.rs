@@ -29,10 +29,7 @@ pub(super) fn pack(weights: &Weights<'_>) -> Aligned {
         weights.in_channels / weights.groups,
         weights.kernel[0] * weights.kernel[1],
     ];
-    let panels = panels_of_outputs(weights.values, sizes);
-    let mut packed = Aligned::zeros(panels.len());
-    packed.copy_from_slice(&panels);
-    packed
+    panels_of_outputs(weights.values, sizes)
 }
 
 pub(super) fn run(

@@ -65,7 +65,12 @@ impl Geometry {
     }
 
     /// The elements of a window along `axis` that lie in the image, for the window of `point`.
-    fn taps_inside(&self, axis: usize, kernel: usize, point: usize) -> std::ops::Range<usize> {
+    pub(crate) fn taps_inside(
+        &self,
+        axis: usize,
+        kernel: usize,
+        point: usize,
+    ) -> std::ops::Range<usize> {
         let start = point * self.stride[axis];
         let dilation = self.dilation[axis];
         let first = self.padding[axis].saturating_sub(start).div_ceil(dilation);
