@@ -10,6 +10,7 @@
 
 mod error;
 mod model;
+mod native;
 mod onnx;
 mod probability;
 mod runtime;
@@ -22,5 +23,6 @@ pub use onnx::{
 };
 pub use probability::{sigmoid, softmax};
 pub use runtime::{
-    Network, OnnxRuntimeInfo, Outputs, RuntimeChoice, RuntimeInfo, runtimes, use_library,
+    LoadedNetwork, Network, NetworkOptions, OnnxRuntimeInfo, Outputs, RuntimeChoice, RuntimeInfo,
+    load_network, run_natively, runtimes, use_library,
 };

@@ -56,6 +56,7 @@ pub struct ClassProbability<'a> {
 pub struct Model {
     network: Box<dyn Network>,
     runtime_name: String,
+    refusal: Option<String>,
     manifest: ModelManifest,
     graph: Option<Graph>,
     transform: Transform,
@@ -132,12 +133,14 @@ impl Model {
                 preprocessing.height as usize,
                 preprocessing.width as usize,
             ],
+            fixed_batch,
             threads: runtime::thread_count(threads),
         };
         let loaded = runtime::load(onnx, choice, &options)?;
         let mut model = Self {
             network: loaded.network,
             runtime_name: loaded.runtime_name,
+            refusal: loaded.refusal,
             graph: summary.graph(),
             transform,
             fixed_batch,
@@ -178,6 +181,12 @@ impl Model {
     /// Name and version of the runtime that answers.
     pub fn runtime_name(&self) -> &str {
         &self.runtime_name
+    }
+
+    /// Why the native executor does not run the network: the operator and what of it. Absent where it
+    /// does, or where another runtime was asked for.
+    pub fn native_refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// From an image to the network's input.

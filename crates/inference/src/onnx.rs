@@ -7,7 +7,7 @@
 mod edit;
 mod limits;
 mod summary;
-mod wire;
+pub(crate) mod wire;
 
 pub use edit::embed_manifest;
 pub use limits::OnnxLimits;

@@ -1,4 +1,5 @@
-//! What runs a network: rten, which is built in, or ONNX Runtime, loaded when its library is there.
+//! What runs a network: the native executor, rten, which is built in as well, or ONNX Runtime, loaded
+//! when its library is there.
 
 mod guard;
 mod library;
@@ -8,10 +9,13 @@ mod rten;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::InferenceError;
+use crate::native;
+pub(crate) use guard::guarded;
 pub use library::use_library;
 
 /// Which runtime answers.
@@ -19,10 +23,13 @@ pub use library::use_library;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RuntimeChoice {
-    /// ONNX Runtime when its library is found, rten otherwise.
+    /// The native executor when it knows all of the network; else ONNX Runtime when its library is
+    /// found, rten otherwise.
     #[default]
     Auto,
-    /// The built-in runtime.
+    /// The executor of this program; an error when it does not know all of the network.
+    Native,
+    /// The built-in runtime with most operators.
     Rten,
     /// ONNX Runtime; an error when its library is not found.
     OnnxRuntime,
@@ -30,12 +37,13 @@ pub enum RuntimeChoice {
 
 impl RuntimeChoice {
     /// All choices, in the order they are shown.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Rten, Self::OnnxRuntime];
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Native, Self::Rten, Self::OnnxRuntime];
 
-    /// The choice's name: `auto`, `rten` or `onnxruntime`.
+    /// The choice's name: `auto`, `native`, `rten` or `onnxruntime`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
+            Self::Native => "native",
             Self::Rten => "rten",
             Self::OnnxRuntime => "onnxruntime",
         }
@@ -52,11 +60,16 @@ impl FromStr for RuntimeChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "ort" {
+            return Ok(Self::OnnxRuntime);
+        }
         Self::ALL
             .into_iter()
             .find(|choice| choice.as_str() == text)
             .ok_or_else(|| {
-                format!("`{text}` is no runtime; expected `auto`, `rten` or `onnxruntime`")
+                format!(
+                    "`{text}` is no runtime; expected `auto`, `native`, `rten` or `onnxruntime`"
+                )
             })
     }
 }
@@ -77,23 +90,59 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// When the runtime cannot run the network on them.
     fn run(&self, input: &[f32], batch: usize) -> Result<Outputs, InferenceError>;
+
+    /// Runs images and tells how long each step took, with its name, where the runtime can tell.
+    fn profile(&self, _input: &[f32], _batch: usize) -> Option<Vec<(String, Duration)>> {
+        None
+    }
 }
 
 /// What a runtime needs to know besides the file to load a network.
 #[derive(Debug, Clone)]
-pub(crate) struct NetworkOptions {
-    pub(crate) input_name: String,
-    pub(crate) output_name: String,
-    pub(crate) embedding_name: Option<String>,
+pub struct NetworkOptions {
+    /// Name of the input that takes images.
+    pub input_name: String,
+    /// Name of the output that answers.
+    pub output_name: String,
+    /// Name of the output with the features, if there is one.
+    pub embedding_name: Option<String>,
     /// Channels, height and width of an image.
-    pub(crate) image_shape: [usize; 3],
-    pub(crate) threads: NonZeroUsize,
+    pub image_shape: [usize; 3],
+    /// The only number of images that the network takes, if it insists on one.
+    pub fixed_batch: Option<usize>,
+    /// Threads for one run.
+    pub threads: NonZeroUsize,
 }
 
-/// A loaded network and the name of its runtime.
-pub(crate) struct LoadedNetwork {
-    pub(crate) network: Box<dyn Network>,
-    pub(crate) runtime_name: String,
+/// A loaded network and its runtime.
+pub struct LoadedNetwork {
+    /// The network.
+    pub network: Box<dyn Network>,
+    /// Name and version of its runtime.
+    pub runtime_name: String,
+    /// Why the native executor does not run it, where that was asked: the operator and what of it.
+    pub refusal: Option<String>,
+}
+
+impl fmt::Debug for LoadedNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedNetwork")
+            .field("runtime_name", &self.runtime_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Loads a network of any shape of output, without a manifest.
+///
+/// # Errors
+/// When the file is damaged or too large, or the runtime cannot load it.
+pub fn load_network(
+    onnx: &[u8],
+    choice: RuntimeChoice,
+    options: &NetworkOptions,
+) -> Result<LoadedNetwork, InferenceError> {
+    crate::onnx::inspect(onnx)?;
+    load(onnx, choice, options)
 }
 
 /// ONNX Runtime as found on this machine.
@@ -114,7 +163,8 @@ pub struct RuntimeInfo {
     pub onnx_runtime: Option<OnnxRuntimeInfo>,
     /// Why ONNX Runtime is not used, when it is not.
     pub onnx_runtime_problem: Option<String>,
-    /// The runtime that [`RuntimeChoice::Auto`] means here.
+    /// The runtime that [`RuntimeChoice::Auto`] means here for networks that the native executor does
+    /// not know.
     pub auto: RuntimeChoice,
 }
 
@@ -136,6 +186,24 @@ pub fn runtimes() -> RuntimeInfo {
     }
 }
 
+/// Runs a network once on the native executor, on one input of any shape: for checks against ONNX's
+/// own test data.
+///
+/// # Errors
+/// The file is damaged or too large, or the executor does not run it (an unsupported operator).
+#[doc(hidden)]
+pub fn run_natively(
+    onnx: &[u8],
+    names: [&str; 2],
+    shape: &[usize],
+    input: &[f32],
+) -> Result<Vec<f32>, InferenceError> {
+    crate::onnx::inspect(onnx)?;
+    guarded(native::NAME, "running the model", || {
+        native::run_once(onnx, names, shape, input).map_err(native::Refusal::into_error)
+    })
+}
+
 /// Loads a network with the chosen runtime.
 pub(crate) fn load(
     onnx: &[u8],
@@ -145,14 +213,44 @@ pub(crate) fn load(
     match choice {
         RuntimeChoice::Rten => rten::load(onnx, options),
         RuntimeChoice::OnnxRuntime => onnx_runtime::load(onnx, &library::attach()?, options),
-        RuntimeChoice::Auto => match library::attach() {
-            Ok(attached) => onnx_runtime::load(onnx, &attached, options),
-            Err(error) => {
-                tracing::debug!(%error, "ONNX Runtime is not used");
-                rten::load(onnx, options)
-            }
+        RuntimeChoice::Native => load_native(onnx, options)?.map_err(native::Refusal::into_error),
+        RuntimeChoice::Auto => match load_native(onnx, options) {
+            Ok(Ok(loaded)) => Ok(loaded),
+            Ok(Err(refusal)) => load_elsewhere(onnx, options, refusal.text()),
+            // It broke down, which is its own fault.
+            Err(error) => load_elsewhere(onnx, options, error.to_string()),
         },
     }
+}
+
+/// Loads a network with the native executor: a panic is an error apart from a refusal.
+fn load_native(
+    onnx: &[u8],
+    options: &NetworkOptions,
+) -> Result<Result<LoadedNetwork, native::Refusal>, InferenceError> {
+    guarded(native::NAME, "loading the model", || {
+        Ok(native::load(onnx, options))
+    })
+}
+
+/// Loads a network that the native executor does not run.
+fn load_elsewhere(
+    onnx: &[u8],
+    options: &NetworkOptions,
+    refusal: String,
+) -> Result<LoadedNetwork, InferenceError> {
+    tracing::info!(%refusal, "the native runtime does not run this model");
+    let loaded = match library::attach() {
+        Ok(attached) => onnx_runtime::load(onnx, &attached, options),
+        Err(error) => {
+            tracing::debug!(%error, "ONNX Runtime is not used");
+            rten::load(onnx, options)
+        }
+    };
+    loaded.map(|loaded| LoadedNetwork {
+        refusal: Some(refusal),
+        ..loaded
+    })
 }
 
 /// A number of threads from a setting where 0 means all cores.

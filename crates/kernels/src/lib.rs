@@ -9,10 +9,12 @@
 //! Lengths that do not fit the shapes are errors of the caller and panic.
 
 pub mod activation;
+pub mod aligned;
 pub mod attention;
 pub mod channels;
 pub mod convolution;
 pub mod dropout;
+pub mod finish;
 mod lanes;
 pub mod layer_norm;
 pub mod layout;
@@ -23,8 +25,11 @@ pub mod pixels;
 pub mod pooling;
 pub mod product;
 mod scratch;
+pub mod strided;
+pub mod team;
 pub mod tokens;
 mod vectorized;
+pub mod windows;
 
 #[doc(hidden)]
 pub use pulp;

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Also write a page with diagrams and pictures, one file that needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// What runs the network: auto, rten or onnxruntime
+    /// What runs the network: auto, native, rten or onnxruntime
     #[arg(long, default_value_t = RuntimeChoice::Auto)]
     runtime: RuntimeChoice,
 }

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// What runs the network: auto, rten or onnxruntime
+    /// What runs the network: auto, native, rten or onnxruntime
     #[arg(long, default_value_t = RuntimeChoice::Auto)]
     runtime: RuntimeChoice,
 }

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// A host name to answer for, beside localhost and the address; may be given several times
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
-    /// What runs the network: auto, rten or onnxruntime
+    /// What runs the network: auto, native, rten or onnxruntime
     #[arg(long, default_value_t = RuntimeChoice::Auto)]
     runtime: RuntimeChoice,
     /// Images worked on at once; 0 takes as many as there are cores

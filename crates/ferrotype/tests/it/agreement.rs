@@ -12,7 +12,7 @@ use ferrotype_core::manifest::{
 };
 use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 use ferrotype_engine::onnx_export;
-use ferrotype_inference::{embed_manifest, inspect};
+use ferrotype_inference::{NetworkOptions, RuntimeChoice, embed_manifest, inspect, load_network};
 use ferrotype_testkit::images::{jpeg, jpeg_with_orientation, png};
 use ferrotype_testkit::onnx::colour_model;
 use ferrotype_vision::RgbImage;
@@ -266,6 +266,50 @@ fn every_architecture_answers_on_rten_as_in_training() {
     }
 }
 
+fn answer_of_native(network: &Trained, side: usize) -> Vec<f32> {
+    let options = NetworkOptions {
+        input_name: "image".into(),
+        output_name: "logits".into(),
+        embedding_name: None,
+        image_shape: [3, side, side],
+        fixed_batch: None,
+        threads: std::num::NonZeroUsize::new(2).unwrap(),
+    };
+    let loaded = load_network(&network.onnx, RuntimeChoice::Native, &options).unwrap();
+    // Other batch sizes before and after: each has a plan of its own over the same weights.
+    let images: Vec<f32> = network
+        .input
+        .iter()
+        .copied()
+        .cycle()
+        .take(33 * 3 * side * side)
+        .collect();
+    let many = loaded.network.run(&images, 33).unwrap().answer;
+    let answer = loaded.network.run(&network.input, BATCH).unwrap().answer;
+    for (image, answer) in many.chunks(CLASSES).zip(answer.chunks(CLASSES).cycle()) {
+        hold("33 images", answer, image);
+    }
+    answer
+}
+
+#[test]
+fn every_architecture_answers_natively_as_in_training() {
+    for name in zoo::NAMES {
+        let network = of_the_zoo(name);
+        let answer = answer_of_native(&network, ZOO_SIDE);
+        hold(name, &network.logits, &answer);
+    }
+}
+
+#[test]
+fn a_trained_network_answers_natively_as_in_training() {
+    for graph in graphs() {
+        let trained = train(&graph);
+        let answer = answer_of_native(&trained, SIDE as usize);
+        hold(&graph.name, &trained.logits, &answer);
+    }
+}
+
 fn hold(name: &str, trained: &[f32], answer: &[f32]) {
     assert_eq!(trained.len(), answer.len());
     let largest = trained
@@ -352,7 +396,7 @@ fn both_runtimes_say_the_same_of_a_picture() {
         assert!(output.status.success(), "{runtime}: {stderr}");
         serde_json::from_slice(&output.stdout).unwrap()
     };
-    let (rten, found) = (ask("rten"), ask("auto"));
+    let (rten, found) = (ask("rten"), ask("onnxruntime"));
     assert!(rten["runtime"].as_str().unwrap().starts_with("rten"));
     assert!(
         found["runtime"]

@@ -2,33 +2,33 @@
 
 /// Bytes that are no protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct WireError {
+pub(crate) struct WireError {
     /// Offset of the field that cannot be read.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
 }
 
 /// A field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64,
     /// A string, bytes, a nested message or packed numbers.
     Bytes(&'a [u8]),
-    Fixed32,
+    Fixed32(u32),
 }
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Value<'a>,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) value: Value<'a>,
     /// The whole field as it stands in the file, tag included.
-    pub(super) raw: &'a [u8],
+    pub(crate) raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
     /// The nested bytes, if the field has them.
-    pub(super) fn bytes(&self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
         match self.value {
             Value::Bytes(bytes) => Some(bytes),
             _ => None,
@@ -36,13 +36,13 @@ impl<'a> Field<'a> {
     }
 
     /// The nested text, with bytes that are no UTF-8 replaced.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         self.bytes()
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// The number, if the field is one.
-    pub(super) fn integer(&self) -> Option<i64> {
+    pub(crate) fn integer(&self) -> Option<i64> {
         match self.value {
             // Negative numbers are written as their 64-bit two's complement.
             Value::Varint(bits) => Some(bits.cast_signed()),
@@ -53,13 +53,13 @@ impl<'a> Field<'a> {
 
 /// The fields of a message, one after the other; ends after the first unreadable one.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
     offset: usize,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
         Self { bytes, offset: 0 }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
                 let length = usize::try_from(self.varint()?).ok()?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed32)?,
+            5 => Value::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().ok()?)),
             // Groups (3 and 4) are not used by ONNX, 6 and 7 do not exist.
             _ => return None,
         };
@@ -122,8 +122,23 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The numbers of a repeated field of floats in one occurrence, packed or not.
+pub(crate) fn floats(field: &Field<'_>) -> Vec<f32> {
+    match field.value {
+        Value::Fixed32(bits) => vec![f32::from_bits(bits)],
+        Value::Bytes(bytes) => {
+            let (numbers, _) = bytes.as_chunks::<4>();
+            numbers
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect()
+        }
+        Value::Varint(_) | Value::Fixed64 => Vec::new(),
+    }
+}
+
 /// The numbers of a repeated integer field in one occurrence, packed or not.
-pub(super) fn integers(field: &Field<'_>) -> Vec<i64> {
+pub(crate) fn integers(field: &Field<'_>) -> Vec<i64> {
     match field.value {
         Value::Varint(bits) => vec![bits.cast_signed()],
         Value::Bytes(bytes) => {
@@ -132,12 +147,12 @@ pub(super) fn integers(field: &Field<'_>) -> Vec<i64> {
                 .map(u64::cast_signed)
                 .collect()
         }
-        Value::Fixed32 | Value::Fixed64 => Vec::new(),
+        Value::Fixed32(_) | Value::Fixed64 => Vec::new(),
     }
 }
 
 /// Appends a length-delimited field.
-pub(super) fn write_bytes_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+pub(crate) fn write_bytes_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     write_varint(out, number << 3 | 2);
     write_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

@@ -8,7 +8,7 @@ use crate::error::{InferenceError, InferenceErrorKind};
 /// Runs a piece of a runtime on a stranger's model. What it panics over is an error of the model;
 /// nothing it was given is used again by the caller after a panic while loading, and a run leaves
 /// only its own buffers behind.
-pub(super) fn guarded<T>(
+pub(crate) fn guarded<T>(
     runtime: &str,
     doing: &str,
     work: impl FnOnce() -> Result<T, InferenceError>,

@@ -48,6 +48,7 @@ pub(super) fn load(
         Ok(LoadedNetwork {
             network: Box::new(network),
             runtime_name: format!("{NAME} {}", attached.info.version),
+            refusal: None,
         })
     })
 }

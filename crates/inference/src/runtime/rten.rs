@@ -47,6 +47,7 @@ pub(super) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<LoadedNetwor
         Ok(LoadedNetwork {
             network: Box::new(network),
             runtime_name: NAME.into(),
+            refusal: None,
         })
     })
 }

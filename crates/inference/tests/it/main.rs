@@ -14,16 +14,20 @@ use std::path::PathBuf;
 
 use ferrotype_inference::{RuntimeChoice, use_library};
 
-/// The runtimes of this machine: rten, and ONNX Runtime where a library is found.
+/// The runtimes of this machine: the native one, rten, and ONNX Runtime where a library is found.
 fn runtimes() -> Vec<RuntimeChoice> {
     match onnx_runtime_library() {
         Some(library) => {
             use_library(&library).unwrap();
-            vec![RuntimeChoice::Rten, RuntimeChoice::OnnxRuntime]
+            vec![
+                RuntimeChoice::Native,
+                RuntimeChoice::Rten,
+                RuntimeChoice::OnnxRuntime,
+            ]
         }
         None => {
             eprintln!("skipped for ONNX Runtime: no library (set FERROTYPE_TEST_ONNXRUNTIME)");
-            vec![RuntimeChoice::Rten]
+            vec![RuntimeChoice::Native, RuntimeChoice::Rten]
         }
     }
 }

@@ -3,7 +3,9 @@
 use ferrotype_core::onnx::{GraphProto, NodeProto};
 use ferrotype_inference::{InferenceErrorKind, Model, RuntimeChoice};
 
-use crate::networks::{bytes, integer, manifest, mean_colour, model, node, tensor, value};
+use crate::networks::{
+    bytes, image, integer, manifest, mean_colour, model, node, rounded_colour, tensor, value,
+};
 use crate::runtimes;
 
 #[test]
@@ -99,4 +101,49 @@ fn a_convolution_without_sizes_is_run_as_the_standard_says_or_refused() {
             }
         }
     }
+}
+
+#[test]
+fn a_network_that_the_native_runtime_does_not_know_is_run_by_another_and_tells_why() {
+    let network = rounded_colour();
+    let load =
+        |choice| Model::load_with_manifest(&bytes(&network), manifest(&network, 3), choice, 1);
+    let model = load(RuntimeChoice::Auto).unwrap();
+    assert_ne!(model.runtime_name(), "native");
+    let refusal = model.native_refusal().unwrap();
+    assert!(refusal.contains("`Round` of `the_round`"), "{refusal}");
+    model.predict(&image(1)).unwrap();
+    let error = load(RuntimeChoice::Native).unwrap_err();
+    assert_eq!(error.kind(), InferenceErrorKind::UnsupportedOperator);
+    assert_eq!(error.node(), Some("the_round"));
+}
+
+#[test]
+fn a_network_that_the_native_runtime_knows_is_run_by_it() {
+    let network = mean_colour();
+    let loaded = Model::load_with_manifest(
+        &bytes(&network),
+        manifest(&network, 3),
+        RuntimeChoice::Auto,
+        1,
+    );
+    let model = loaded.unwrap();
+    assert_eq!(model.runtime_name(), "native");
+    assert_eq!(model.native_refusal(), None);
+}
+
+#[test]
+fn an_option_that_is_not_known_is_refused_by_the_native_runtime() {
+    let mut network = mean_colour();
+    let graph = network.graph.as_mut().unwrap();
+    graph.node[0].attribute.push(integer("sideways", 1));
+    let loaded = Model::load_with_manifest(
+        &bytes(&network),
+        manifest(&network, 3),
+        RuntimeChoice::Native,
+        1,
+    );
+    let error = loaded.unwrap_err();
+    assert_eq!(error.kind(), InferenceErrorKind::UnsupportedOperator);
+    assert!(error.to_string().contains("sideways"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::packing::Panels;
-use super::tile::{PANEL, Products, Run, SharedOutput, correlate};
+use super::tile::{Finish, PANEL, Products, Run, SharedOutput, correlate};
 use super::winograd;
 use crate::CHUNK;
 use crate::normalization::{Moments, Prepared};
@@ -463,6 +463,7 @@ impl Task<'_> {
                 channels,
                 places,
                 first_channel: first,
+                finish: Finish::default(),
             },
             self.output,
         );

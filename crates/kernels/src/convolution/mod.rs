@@ -5,6 +5,7 @@ mod correlation;
 mod depthwise;
 mod input_gradient;
 mod packing;
+pub mod prepared;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]

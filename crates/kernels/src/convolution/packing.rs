@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::Convolution;
 use super::tile::PANEL;
 use crate::activation::add_piece;
+use crate::aligned::Aligned;
 use crate::scratch::with_scratch;
 
 /// Input channels that are packed at a time. They are copied out first: in place, weights of
@@ -86,6 +87,28 @@ pub(super) fn with_panels_of_outputs<R>(
         });
         work(&Panels { values, size })
     })
+}
+
+/// Panels of outputs that are kept: `[groups][panels][inner][PANEL]`, rows ordered by kernel row,
+/// kernel column, input channel, for a weight `[groups · outputs, inputs, taps]`.
+pub(super) fn panels_of_outputs(
+    weight: &[f32],
+    [groups, outputs, inputs, taps]: [usize; 4],
+) -> Aligned {
+    let size = Size {
+        groups,
+        channels: outputs,
+        inner_len: inputs * taps,
+    };
+    let mut values = Aligned::zeros(size.len());
+    for (index, panel) in values.chunks_exact_mut(size.panel_len()).enumerate() {
+        let within = index % size.panels_in_group() * PANEL;
+        let first = index / size.panels_in_group() * outputs + within;
+        let count = (outputs - within).min(PANEL);
+        let weight = &weight[first * inputs * taps..][..count * inputs * taps];
+        pack_panel(weight, inputs, taps, panel);
+    }
+    values
 }
 
 /// Calls `work` with the panels of a gradient by the input: panels of inputs, whose rows are

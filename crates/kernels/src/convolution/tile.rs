@@ -7,6 +7,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::finish::{Function, Order, apply_to_vectors};
+
 /// Channels that lie side by side in packed weights.
 pub(super) const PANEL: usize = 32;
 
@@ -138,6 +140,23 @@ impl SharedOutput {
     }
 }
 
+/// What happens to sums before they are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Finish<'a> {
+    pub(super) function: Function,
+    pub(super) shortcut: Option<Shortcut<'a>>,
+}
+
+/// Numbers that are added to sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shortcut<'a> {
+    pub(super) values: &'a [f32],
+    /// Where each pixel's numbers begin; the first wanted channel's is as far behind as in the
+    /// output.
+    pub(super) places: &'a [usize],
+    pub(super) order: Order,
+}
+
 /// What [`correlate`] computes: for each pixel and channel, the sum over the runs of input times
 /// weight, and the bias.
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +175,7 @@ pub(super) struct Products<'a> {
     pub(super) places: &'a [usize],
     /// From there to the first wanted channel.
     pub(super) first_channel: usize,
+    pub(super) finish: Finish<'a>,
 }
 
 impl Products<'_> {
@@ -184,6 +204,12 @@ impl Products<'_> {
             last + self.first_channel + self.channels <= output.len,
             "output"
         );
+        if let Some(shortcut) = self.finish.shortcut {
+            assert_eq!(shortcut.places.len(), self.places.len(), "shortcut");
+            let last = shortcut.places.iter().max().copied().unwrap_or_default();
+            let end = last + self.first_channel + self.channels;
+            assert!(end <= shortcut.values.len(), "shortcut");
+        }
     }
 }
 
@@ -273,7 +299,7 @@ impl Correlate<'_> {
     /// The twin without vectors of its own.
     fn scalar(&self) {
         let products = self.products;
-        for (pixel, place) in products.pixels.iter().zip(products.places) {
+        for (number, (pixel, place)) in products.pixels.iter().zip(products.places).enumerate() {
             let mut sums = [0.0; PANEL];
             if let Some(bias) = products.bias {
                 sums.copy_from_slice(bias);
@@ -287,6 +313,7 @@ impl Correlate<'_> {
                     }
                 }
             }
+            self.finish_scalar(number, &mut sums[..products.channels]);
             let place = place + products.first_channel;
             for (channel, sum) in sums[..products.channels].iter().enumerate() {
                 // SAFETY: `place + channels` is at most the output's length
@@ -298,6 +325,50 @@ impl Correlate<'_> {
             }
         }
     }
+}
+
+impl Correlate<'_> {
+    /// The sums of pixel number `number`, finished.
+    fn finish_scalar(&self, number: usize, sums: &mut [f32]) {
+        let finish = self.products.finish;
+        let shortcut = finish.shortcut.map(|shortcut| {
+            let start = shortcut.places[number] + self.products.first_channel;
+            (shortcut.order, &shortcut.values[start..start + sums.len()])
+        });
+        for (channel, sum) in sums.iter_mut().enumerate() {
+            *sum = match shortcut {
+                None => finish.function.value(*sum),
+                Some((Order::AddThenApply, values)) => {
+                    finish.function.value(*sum + values[channel])
+                }
+                Some((Order::ApplyThenAdd, values)) => {
+                    finish.function.value(*sum) + values[channel]
+                }
+            };
+        }
+    }
+}
+
+/// The sums of `P` pixels from number `first` on with the shortcut added, of which `wanted` channels
+/// from `column` on are there.
+#[inline(always)]
+fn add_shortcut<S: Simd, const P: usize, const V: usize>(
+    simd: S,
+    products: &Products<'_>,
+    shortcut: Shortcut<'_>,
+    [first, column, wanted]: [usize; 3],
+    mut sums: [[S::f32s; V]; P],
+) -> [[S::f32s; V]; P] {
+    for (pixel, sums) in sums.iter_mut().enumerate() {
+        let start = shortcut.places[first + pixel] + products.first_channel + column;
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            let from = (vector * S::F32_LANES).min(wanted);
+            let to = (from + S::F32_LANES).min(wanted);
+            let numbers = &shortcut.values[start + from..start + to];
+            *sum = simd.add_f32s(*sum, simd.partial_load_f32s(numbers));
+        }
+    }
+    sums
 }
 
 /// `P` pixels from number `first` on, `V` vectors of channels from `column` on.
@@ -345,6 +416,20 @@ fn correlate_tile<S: Simd, const P: usize, const V: usize>(
         }
     }
     let wanted = (products.channels - column).min(V * S::F32_LANES);
+    let at = [first, column, wanted];
+    let sums = match products.finish.shortcut {
+        None => apply_to_vectors(simd, products.finish.function, sums),
+        Some(shortcut) => match shortcut.order {
+            Order::AddThenApply => {
+                let sums = add_shortcut(simd, products, shortcut, at, sums);
+                apply_to_vectors(simd, products.finish.function, sums)
+            }
+            Order::ApplyThenAdd => {
+                let sums = apply_to_vectors(simd, products.finish.function, sums);
+                add_shortcut(simd, products, shortcut, at, sums)
+            }
+        },
+    };
     let place = |pixel: usize| products.places[first + pixel] + products.first_channel + column;
     // SAFETY: the output has `column + wanted` numbers from each pixel's place on
     // (`assert_in_bounds`), and no more than V vectors are wanted.
@@ -566,6 +651,7 @@ mod tests {
                 channels,
                 places: &places,
                 first_channel: 4,
+                finish: Finish::default(),
             };
             let results = architectures().into_iter().map(|arch| {
                 let mut output = vec![9.0; 40 * windows.len()];
@@ -635,6 +721,7 @@ mod tests {
             channels: PANEL,
             places: &[0],
             first_channel: 0,
+            finish: Finish::default(),
         };
         // SAFETY: only this thread writes, and `output` is not touched meanwhile.
         #[allow(unsafe_code)]

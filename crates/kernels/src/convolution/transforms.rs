@@ -7,6 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::tile::{SharedOutput, load};
+use crate::finish::{Function, Order, apply_to_vectors};
 
 /// A transform along one axis, from `IN` numbers to `OUT`.
 pub(super) trait Line<const IN: usize, const OUT: usize> {
@@ -216,6 +217,151 @@ impl<L: Line<IN, OUT>, const IN: usize, const OUT: usize> Apply<'_, L, IN, OUT> 
                     unsafe {
                         self.target.store(simd, start + channel, [value]);
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What happens to a tile's outputs before they are written.
+pub(super) struct TileFinish<'a> {
+    /// A number for each channel; empty without bias.
+    pub(super) bias: &'a [f32],
+    pub(super) function: Function,
+    /// Numbers that are added, and where each pixel's begin.
+    pub(super) shortcut: Option<(&'a [f32], Places<4>, Order)>,
+}
+
+/// As [`apply`] for sums back to outputs, finished.
+///
+/// # Panics
+/// A pixel's channels reach past its slice, or are no multiple of 16.
+pub(super) fn apply_outputs(
+    source: &[f32],
+    from: &Places<6>,
+    target: SharedOutput,
+    to: &Places<4>,
+    channels: usize,
+    finish: &TileFinish<'_>,
+) {
+    assert_eq!(channels % 16, 0, "channels of whole vectors");
+    for start in from.iter().flatten().flatten() {
+        assert!(start + channels <= source.len(), "source of a transform");
+    }
+    for start in to.iter().flatten().flatten() {
+        target.assert_holds(start + channels);
+    }
+    assert!(finish.bias.is_empty() || finish.bias.len() >= channels);
+    if let Some((values, places, _)) = &finish.shortcut {
+        for start in places.iter().flatten().flatten() {
+            assert!(start + channels <= values.len(), "shortcut");
+        }
+    }
+    Arch::new().dispatch(ApplyOutputs {
+        source,
+        from,
+        target,
+        to,
+        channels,
+        finish,
+    });
+}
+
+struct ApplyOutputs<'a> {
+    source: &'a [f32],
+    from: &'a Places<6>,
+    target: SharedOutput,
+    to: &'a Places<4>,
+    channels: usize,
+    finish: &'a TileFinish<'a>,
+}
+
+impl WithSimd for ApplyOutputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for channel in (0..self.channels).step_by(S::F32_LANES) {
+            self.channels_from(simd, channel);
+        }
+    }
+}
+
+#[inline(always)]
+fn added<S: Simd>(simd: S, mut sums: [S::f32s; 4], others: [S::f32s; 4]) -> [S::f32s; 4] {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum = simd.add_f32s(*sum, other);
+    }
+    sums
+}
+
+impl ApplyOutputs<'_> {
+    /// A vector of channels.
+    #[inline(always)]
+    fn channels_from<S: Simd>(&self, simd: S, channel: usize) {
+        let zero = simd.splat_f32s(0.0);
+        let source = self.source.as_ptr();
+        let mut lines = [[zero; 6]; 4];
+        for column in 0..6 {
+            let mut x = [zero; 6];
+            for (row, x) in x.iter_mut().enumerate() {
+                if let Some(start) = self.from[row][column] {
+                    // SAFETY: `apply_outputs` has checked that all channels from `start` on are
+                    // there, and they are whole vectors.
+                    #[allow(unsafe_code)]
+                    let numbers = unsafe { load(simd, source.add(start + channel)) };
+                    *x = numbers;
+                }
+            }
+            for (line, value) in lines.iter_mut().zip(Outputs::line(simd, x)) {
+                line[column] = value;
+            }
+        }
+        let bias = match self.finish.bias {
+            [] => zero,
+            bias => simd.partial_load_f32s(&bias[channel..channel + S::F32_LANES]),
+        };
+        for (row, line) in lines.into_iter().enumerate() {
+            // A loop: what a closure calls is not compiled for this instruction set.
+            let mut sums = Outputs::line(simd, line);
+            for sum in &mut sums {
+                *sum = simd.add_f32s(*sum, bias);
+            }
+            self.write(simd, row, channel, sums);
+        }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd>(&self, simd: S, row: usize, channel: usize, sums: [S::f32s; 4]) {
+        let function = self.finish.function;
+        let [sums] = match &self.finish.shortcut {
+            None => apply_to_vectors(simd, function, [sums]),
+            Some((values, places, order)) => {
+                let mut others = [simd.splat_f32s(0.0); 4];
+                for (other, place) in others.iter_mut().zip(places[row]) {
+                    if let Some(start) = place {
+                        let numbers = &values[start + channel..start + channel + S::F32_LANES];
+                        *other = simd.partial_load_f32s(numbers);
+                    }
+                }
+                match order {
+                    Order::AddThenApply => {
+                        let sums = added(simd, sums, others);
+                        apply_to_vectors(simd, function, [sums])
+                    }
+                    Order::ApplyThenAdd => {
+                        let [sums] = apply_to_vectors(simd, function, [sums]);
+                        [added(simd, sums, others)]
+                    }
+                }
+            }
+        };
+        for (value, to) in sums.into_iter().zip(self.to[row]) {
+            if let Some(start) = to {
+                // SAFETY: `apply_outputs` has checked that all channels from `start` on are there.
+                #[allow(unsafe_code)]
+                unsafe {
+                    self.target.store(simd, start + channel, [value]);
                 }
             }
         }

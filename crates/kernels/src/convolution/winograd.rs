@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::correlation::Correlation;
 use super::packing::Panels;
 use super::tile::{
-    OuterProducts, PANEL, Products, Run, SharedOutput, Span, add_outer_products, correlate,
+    Finish, OuterProducts, PANEL, Products, Run, SharedOutput, Span, add_outer_products, correlate,
 };
 use super::transforms::{
     Gradients, Inputs, Outputs, Places, WeightGradients, Weights, apply, in_positions,
@@ -23,13 +23,13 @@ use super::transforms::{
 use crate::scratch::with_scratch;
 
 /// Outputs of a tile along each axis.
-const OUTPUTS: usize = 4;
+pub(super) const OUTPUTS: usize = 4;
 
 /// Inputs of a tile along each axis.
-const INPUTS: usize = 6;
+pub(super) const INPUTS: usize = 6;
 
 /// Positions of the transformed space.
-const POSITIONS: usize = INPUTS * INPUTS;
+pub(super) const POSITIONS: usize = INPUTS * INPUTS;
 
 /// Between the positions' numbers, so that they do not all fall on the same lines of a cache.
 const GAP: usize = 16;
@@ -186,7 +186,7 @@ impl<'a> Tiles<'a> {
 }
 
 /// Numbers between two positions of `rows` rows of `row_len` numbers.
-fn position_len(rows: usize, row_len: usize) -> usize {
+pub(super) fn position_len(rows: usize, row_len: usize) -> usize {
     rows * row_len + GAP
 }
 
@@ -239,7 +239,7 @@ pub(super) fn run(
 const WEIGHT_ROWS: usize = 4;
 
 /// Writes the transform of a panel (`[3, 3, inputs][PANEL]`) to its place in each position.
-fn transform_weights(
+pub(super) fn transform_weights(
     source: &[f32],
     inputs: usize,
     target: SharedOutput,
@@ -339,6 +339,7 @@ impl Forward<'_> {
                         channels: (shape.out_channels - first).min(PANEL),
                         places: &places,
                         first_channel: first,
+                        finish: Finish::default(),
                     },
                     target,
                 );

@@ -32,6 +32,8 @@ pub(crate) struct ServerInfo {
     /// What runs the default model.
     #[schema(example = "rten 0.27.0")]
     pub(crate) runtime: Option<String>,
+    /// Why the native runtime does not run the default model: the operator and what of it.
+    pub(crate) native_refusal: Option<String>,
     /// What could run networks.
     pub(crate) runtimes: RuntimesView,
     /// What a request may cost.
@@ -114,7 +116,11 @@ impl ServerInfo {
             default_model: default
                 .as_ref()
                 .map(|model| model.version.reference().to_string()),
-            runtime: default.map(|model| model.network.runtime_name().to_string()),
+            runtime: default
+                .as_ref()
+                .map(|model| model.network.runtime_name().to_string()),
+            native_refusal: default
+                .and_then(|model| model.network.native_refusal().map(str::to_string)),
             runtimes: RuntimesView::new(),
             limits: LimitsView {
                 max_body_bytes: limits.max_body_bytes,

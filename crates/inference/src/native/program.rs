@@ -1,0 +1,400 @@
+//! A network planned for one batch size: steps over buffers in one piece of memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrotype_kernels::aligned::Aligned;
+use ferrotype_kernels::convolution::prepared::{Following, Geometry, Prepared, View, ViewMut};
+use ferrotype_kernels::finish::{Function, Order};
+use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
+use ferrotype_kernels::strided::{self, Axis, Operation, PairAxis};
+use ferrotype_kernels::team::Team;
+use ferrotype_kernels::windows::{self, Pool, Reduction, Sample};
+
+use super::refusal::Refusal;
+use super::tensor::MOST_NUMBERS;
+
+/// Where a step's numbers come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The network's input.
+    Input,
+    Buffer(usize),
+    Constant(Arc<[f32]>),
+}
+
+/// A piece of a copy.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    /// Which of the step's inputs.
+    pub(crate) input: usize,
+    pub(crate) axes: Vec<Axis>,
+    pub(crate) source_start: usize,
+    pub(crate) target_start: usize,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Convolution {
+        prepared: Arc<Prepared>,
+        geometry: Geometry,
+        function: Function,
+        /// How the second input is added, if there is one.
+        order: Option<Order>,
+    },
+    Pool {
+        pool: Pool,
+        geometry: Geometry,
+        kernel: [usize; 2],
+        channels: usize,
+    },
+    Reduce(Reduction, [usize; 3]),
+    Function(Function),
+    Combine(Operation, Vec<PairAxis>),
+    /// Copies of parts, over a value where they leave places.
+    Copy {
+        fill: Option<f32>,
+        pieces: Vec<Piece>,
+    },
+    Softmax {
+        logarithm: bool,
+        sizes: [usize; 3],
+    },
+    Resize {
+        input: [usize; 2],
+        channels: usize,
+        samples: [Vec<Sample>; 2],
+    },
+    LayerNorm {
+        epsilon: f32,
+    },
+    /// Products of `[rows, inner]` and `[inner, columns]` matrices; where each pair begins.
+    Product {
+        sizes: [usize; 3],
+        starts: Vec<[usize; 2]>,
+    },
+}
+
+/// A piece of work.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) kind: Kind,
+    pub(crate) inputs: Vec<Source>,
+    /// The buffer that is written.
+    pub(crate) output: usize,
+    /// The node, for reports.
+    pub(crate) name: String,
+}
+
+impl Step {
+    /// The node and how it is computed, for reports.
+    pub(crate) fn describe(&self) -> String {
+        let how = match &self.kind {
+            Kind::Convolution {
+                prepared,
+                geometry,
+                function,
+                order,
+            } => format!(
+                "{:?} {}->{} {:?}->{:?} /{:?} {function:?}{}",
+                prepared.method(),
+                prepared.in_channels(),
+                prepared.out_channels(),
+                geometry.input,
+                geometry.output,
+                geometry.stride,
+                if order.is_some() { " +" } else { "" }
+            ),
+            Kind::Pool { geometry, .. } => format!("{:?}->{:?}", geometry.input, geometry.output),
+            Kind::Reduce(_, sizes) => format!("{sizes:?}"),
+            Kind::Combine(_, axes) => {
+                format!("{:?}", axes.iter().map(|a| a.len).collect::<Vec<_>>())
+            }
+            Kind::Copy { pieces, .. } => format!("copy of {}", pieces.len()),
+            _ => String::new(),
+        };
+        format!("{} {how}", self.name)
+    }
+}
+
+/// A buffer's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    start: usize,
+    len: usize,
+}
+
+/// Steps with their memory.
+#[derive(Debug)]
+pub(crate) struct Program {
+    steps: Vec<Step>,
+    places: Vec<Place>,
+    memory: usize,
+    /// The network's outputs.
+    outputs: Vec<Source>,
+}
+
+impl Program {
+    /// Plans the memory of steps over buffers of these lengths.
+    pub(crate) fn new(
+        steps: Vec<Step>,
+        lengths: &[usize],
+        outputs: Vec<Source>,
+    ) -> Result<Self, Refusal> {
+        let (places, memory) = placed(&steps, lengths, &outputs);
+        if memory > MOST_NUMBERS {
+            return Err(Refusal::unsupported(format!(
+                "it needs `{memory}` numbers of memory, the limit is `{MOST_NUMBERS}`"
+            )));
+        }
+        Ok(Self {
+            steps,
+            places,
+            memory,
+            outputs,
+        })
+    }
+
+    /// The steps with their names, for reports.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Runs all steps in `arena`, which grows as need be; answers with the outputs.
+    pub(crate) fn run(&self, team: &Team, input: &[f32], arena: &mut Aligned) -> Vec<Vec<f32>> {
+        self.run_and_tell(team, input, arena, |_, _| ())
+    }
+
+    /// As [`Self::run`]; tells how long each step took.
+    pub(crate) fn run_and_tell(
+        &self,
+        team: &Team,
+        input: &[f32],
+        arena: &mut Aligned,
+        mut tell: impl FnMut(&Step, Duration),
+    ) -> Vec<Vec<f32>> {
+        if arena.len() < self.memory {
+            *arena = Aligned::zeros(self.memory);
+        }
+        for step in &self.steps {
+            let started = std::time::Instant::now();
+            self.step(step, team, input, arena);
+            tell(step, started.elapsed());
+        }
+        let output = |source: &Source| match source {
+            Source::Input => input.to_vec(),
+            Source::Constant(values) => values.to_vec(),
+            Source::Buffer(buffer) => arena[self.range(*buffer)].to_vec(),
+        };
+        self.outputs.iter().map(output).collect()
+    }
+
+    fn range(&self, buffer: usize) -> std::ops::Range<usize> {
+        let place = self.places[buffer];
+        place.start..place.start + place.len
+    }
+
+    /// Lends a step its inputs and its output.
+    fn step(&self, step: &Step, team: &Team, input: &[f32], arena: &mut Aligned) {
+        // The output's place cuts the memory in two; inputs lie on either side, never over it.
+        let output = self.range(step.output);
+        let (before, rest) = arena.split_at_mut(output.start);
+        let (target, after) = rest.split_at_mut(output.len());
+        let lender = Lender {
+            program: self,
+            input,
+            before,
+            after,
+            after_start: output.end,
+        };
+        match &step.inputs[..] {
+            [one] => step.kind.run(team, &[lender.lend(one)], target),
+            [one, two] => {
+                let inputs = [lender.lend(one), lender.lend(two)];
+                step.kind.run(team, &inputs, target);
+            }
+            many => {
+                let inputs: Vec<&[f32]> = many.iter().map(|one| lender.lend(one)).collect();
+                step.kind.run(team, &inputs, target);
+            }
+        }
+    }
+}
+
+/// The memory around a step's output, and the network's input.
+struct Lender<'a> {
+    program: &'a Program,
+    input: &'a [f32],
+    before: &'a [f32],
+    after: &'a [f32],
+    /// Where `after` begins in the memory.
+    after_start: usize,
+}
+
+impl<'a> Lender<'a> {
+    fn lend(&self, source: &'a Source) -> &'a [f32] {
+        match source {
+            Source::Input => self.input,
+            Source::Constant(values) => values,
+            Source::Buffer(buffer) => {
+                let range = self.program.range(*buffer);
+                if range.end <= self.before.len() {
+                    &self.before[range]
+                } else {
+                    &self.after[range.start - self.after_start..range.end - self.after_start]
+                }
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn run(&self, team: &Team, inputs: &[&[f32]], target: &mut [f32]) {
+        match self {
+            Self::Convolution {
+                prepared,
+                geometry,
+                function,
+                order,
+            } => {
+                let outputs = prepared.out_channels();
+                let shortcut = order.map(|order| {
+                    let view = View {
+                        values: inputs[1],
+                        pixel_stride: outputs,
+                    };
+                    (view, order)
+                });
+                let view = View {
+                    values: inputs[0],
+                    pixel_stride: prepared.in_channels(),
+                };
+                let following = Following {
+                    function: *function,
+                    shortcut,
+                };
+                let output = ViewMut {
+                    values: target,
+                    pixel_stride: outputs,
+                };
+                prepared.run(team, geometry, view, following, output);
+            }
+            Self::Pool {
+                pool,
+                geometry,
+                kernel,
+                channels,
+            } => windows::pool(team, *pool, geometry, *kernel, *channels, inputs[0], target),
+            Self::Reduce(reduction, sizes) => {
+                windows::reduce(team, *reduction, *sizes, inputs[0], target);
+            }
+            Self::Function(function) => apply(team, *function, inputs[0], target),
+            Self::Combine(operation, axes) => {
+                strided::combine(team, *operation, axes, inputs[0], inputs[1], target);
+            }
+            Self::Copy { fill, pieces } => {
+                if let Some(fill) = fill {
+                    target.fill(*fill);
+                }
+                for piece in pieces {
+                    let source = inputs[piece.input];
+                    let (from, to) = (piece.source_start, piece.target_start);
+                    strided::copy(&piece.axes, source, from, target, to);
+                }
+            }
+            Self::Softmax { logarithm, sizes } => {
+                windows::softmax(team, *logarithm, *sizes, inputs[0], target);
+            }
+            Self::Resize {
+                input,
+                channels,
+                samples: [rows, columns],
+            } => windows::resize(team, *input, *channels, [rows, columns], inputs[0], target),
+            Self::LayerNorm { epsilon } => {
+                let shift = inputs.get(2).copied().unwrap_or_default();
+                windows::layer_norm(team, *epsilon, [inputs[1], shift], inputs[0], target);
+            }
+            Self::Product {
+                sizes: [rows, inner, columns],
+                starts,
+            } => {
+                let size = (rows * columns).max(1);
+                windows::for_each_part(team, size, target, |index, target| {
+                    let [left, right] = starts[index];
+                    multiply(
+                        MatrixMut::new(target, *rows, *columns),
+                        Destination::Replace,
+                        Matrix::new(&inputs[0][left..][..rows * inner], *rows, *inner),
+                        Matrix::new(&inputs[1][right..][..inner * columns], *inner, *columns),
+                        Threads::One,
+                    );
+                });
+            }
+        }
+    }
+}
+
+/// Numbers that one thread takes at a time.
+const FUNCTION_PIECE: usize = 16 * 1024;
+
+fn apply(team: &Team, function: Function, source: &[f32], target: &mut [f32]) {
+    windows::for_each_part(team, FUNCTION_PIECE, target, |index, target| {
+        let start = index * FUNCTION_PIECE;
+        target.copy_from_slice(&source[start..][..target.len()]);
+        function.apply(target);
+    });
+}
+
+/// Finds each buffer a place that no other one has while it lives: the largest first, each at the
+/// lowest place that is free.
+fn placed(steps: &[Step], lengths: &[usize], outputs: &[Source]) -> (Vec<Place>, usize) {
+    let mut lives: Vec<Option<[usize; 2]>> = vec![None; lengths.len()];
+    let mut touch = |buffer: usize, at: usize| {
+        let life = lives[buffer].get_or_insert([at, at]);
+        life[1] = life[1].max(at);
+    };
+    for (at, step) in steps.iter().enumerate() {
+        touch(step.output, at);
+        for source in &step.inputs {
+            if let Source::Buffer(buffer) = source {
+                touch(*buffer, at);
+            }
+        }
+    }
+    for source in outputs {
+        if let Source::Buffer(buffer) = source {
+            touch(*buffer, steps.len());
+        }
+    }
+    let mut order: Vec<usize> = (0..lengths.len()).filter(|b| lives[*b].is_some()).collect();
+    order.sort_by_key(|buffer| std::cmp::Reverse(lengths[*buffer]));
+    let mut places = vec![Place { start: 0, len: 0 }; lengths.len()];
+    let mut done: Vec<usize> = Vec::with_capacity(order.len());
+    let mut memory = 0;
+    for buffer in order {
+        let Some([begin, end]) = lives[buffer] else {
+            continue;
+        };
+        let mut taken: Vec<Place> = done
+            .iter()
+            .filter(|other| lives[**other].is_some_and(|[b, e]| b <= end && begin <= e))
+            .map(|other| places[*other])
+            .collect();
+        taken.sort_by_key(|place| place.start);
+        let mut start = 0_usize;
+        for place in taken {
+            if start + lengths[buffer] <= place.start {
+                break;
+            }
+            start = start.max((place.start + place.len).next_multiple_of(16));
+        }
+        places[buffer] = Place {
+            start,
+            len: lengths[buffer],
+        };
+        memory = memory.max(start.saturating_add(lengths[buffer]));
+        done.push(buffer);
+    }
+    (places, memory)
+}

@@ -1,0 +1,328 @@
+//! Winograd's F(4×4, 3×3) with weights that were transformed once (see `convolution::winograd`).
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::direct::part_of;
+use super::{Following, Geometry, Prepared, View, ViewMut, Weights};
+use crate::aligned::Aligned;
+use crate::convolution::packing::panels_of_outputs;
+use crate::convolution::tile::{Finish, PANEL, Products, Run, SharedOutput, correlate};
+use crate::convolution::transforms::{
+    Inputs, Places, TileFinish, apply, apply_outputs, in_positions,
+};
+use crate::convolution::winograd::{INPUTS, OUTPUTS, POSITIONS, position_len, transform_weights};
+use crate::scratch::with_scratch;
+use crate::team::Team;
+
+/// Numbers of transformed inputs and outputs that are worked on at a time.
+const NUMBERS_AT_ONCE: usize = 384 * 1024;
+
+/// Whether a convolution can be computed so, and is faster for it.
+pub(super) fn pays(weights: &Weights<'_>, geometry: &Geometry) -> bool {
+    let is_plain = weights.kernel == [3, 3]
+        && geometry.stride == [1, 1]
+        && geometry.dilation == [1, 1]
+        && weights.groups == 1
+        && weights.in_channels.is_multiple_of(16)
+        && weights.out_channels.is_multiple_of(16);
+    if !is_plain {
+        return false;
+    }
+    let tiles = Tiles::of(geometry).count() as f64;
+    let (inputs, outputs) = (weights.in_channels as f64, weights.out_channels as f64);
+    let pixels = (geometry.batch * geometry.out_pixels()) as f64;
+    // In multiplications. A transformed number costs as much as several, and so does a weight, which
+    // comes from the memory.
+    let direct = pixels * 9.0 * inputs * outputs;
+    let products = tiles * 36.0 * inputs * outputs;
+    let transforms = 36.0 * (8.0 * tiles * (inputs + outputs) + 4.0 * inputs * outputs);
+    products + transforms < 0.9 * direct
+}
+
+/// `[positions][panels][in_channels][PANEL]`
+pub(super) fn pack(weights: &Weights<'_>) -> Aligned {
+    let (inputs, outputs) = (weights.in_channels, weights.out_channels);
+    assert_eq!(weights.kernel, [3, 3], "Winograd's windows");
+    assert_eq!(weights.groups, 1, "Winograd's groups");
+    assert_eq!((inputs % 16, outputs % 16), (0, 0), "Winograd's channels");
+    let count = outputs.div_ceil(PANEL);
+    let stride = position_len(count * inputs, PANEL);
+    let panels = panels_of_outputs(weights.values, [1, outputs, inputs, 9]);
+    let mut packed = Aligned::zeros(POSITIONS * stride);
+    // SAFETY: only this thread writes, and `packed` is used again when it is done.
+    #[allow(unsafe_code)]
+    let shared = unsafe { SharedOutput::new(&mut packed) };
+    for (index, panel) in panels.chunks_exact(9 * inputs * PANEL).enumerate() {
+        transform_weights(panel, inputs, shared, index * inputs * PANEL, stride);
+    }
+    packed
+}
+
+/// The tiles that cover the outputs.
+#[derive(Debug, Clone, Copy)]
+struct Tiles {
+    geometry: Geometry,
+    rows: usize,
+    columns: usize,
+}
+
+/// One of them: an image and the first output's row and column.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    image: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Tiles {
+    fn of(geometry: &Geometry) -> Self {
+        Self {
+            geometry: *geometry,
+            rows: geometry.output[0].div_ceil(OUTPUTS),
+            columns: geometry.output[1].div_ceil(OUTPUTS),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.geometry.batch * self.rows * self.columns
+    }
+
+    fn get(&self, index: usize) -> Tile {
+        let (row, column) = (index / self.columns, index % self.columns);
+        Tile {
+            image: row / self.rows,
+            y: row % self.rows * OUTPUTS,
+            x: column * OUTPUTS,
+        }
+    }
+
+    /// Where the tile's inputs begin; none in the padding.
+    fn inputs(&self, tile: Tile, stride: usize) -> Places<INPUTS> {
+        let shape = &self.geometry;
+        let within = |axis: usize, start: usize, step: usize| {
+            (start + step)
+                .checked_sub(shape.padding[axis])
+                .filter(|position| *position < shape.input[axis])
+        };
+        let rows: [_; INPUTS] = std::array::from_fn(|step| within(0, tile.y, step));
+        let columns: [_; INPUTS] = std::array::from_fn(|step| within(1, tile.x, step));
+        rows.map(|row| {
+            columns.map(|column| {
+                let pixel = (tile.image * shape.input[0] + row?) * shape.input[1] + column?;
+                Some(pixel * stride)
+            })
+        })
+    }
+
+    /// Where the tile's outputs begin; none beyond the edge.
+    fn outputs(&self, tile: Tile, stride: usize) -> Places<OUTPUTS> {
+        let [height, width] = self.geometry.output;
+        std::array::from_fn(|row| {
+            std::array::from_fn(|column| {
+                let (y, x) = (tile.y + row, tile.x + column);
+                (y < height && x < width).then(|| ((tile.image * height + y) * width + x) * stride)
+            })
+        })
+    }
+}
+
+pub(super) fn run(
+    prepared: &Prepared,
+    team: &Team,
+    geometry: &Geometry,
+    input: View<'_>,
+    following: Following<'_>,
+    output: ViewMut<'_>,
+) {
+    assert_eq!(geometry.stride, [1, 1], "Winograd's stride");
+    assert_eq!(geometry.dilation, [1, 1], "Winograd's dilation");
+    let output_stride = output.pixel_stride;
+    // SAFETY: the tiles' outputs do not overlap, and the output is used for nothing else.
+    #[allow(unsafe_code)]
+    let output = unsafe { SharedOutput::new(output.values) };
+    let task = Task {
+        prepared,
+        tiles: Tiles::of(geometry),
+        input,
+        following,
+        output,
+        output_stride,
+    };
+    let count = task.tiles.count();
+    let blocks = count.div_ceil(task.at_once());
+    if team.threads() == 1 || blocks >= 2 * team.threads() {
+        team.each(blocks, |block| task.block(part_of(count, block, blocks)));
+    } else {
+        task.together(team);
+    }
+}
+
+struct Task<'a> {
+    prepared: &'a Prepared,
+    tiles: Tiles,
+    input: View<'a>,
+    following: Following<'a>,
+    output: SharedOutput,
+    output_stride: usize,
+}
+
+/// Where the tiles of a block begin in the transformed space.
+#[derive(Default)]
+struct Lists {
+    pixels: Vec<isize>,
+    places: Vec<usize>,
+}
+
+thread_local! {
+    static LISTS: RefCell<Lists> = RefCell::new(Lists::default());
+}
+
+impl Task<'_> {
+    /// Tiles that are worked on at a time: a multiple of what fits the registers.
+    fn at_once(&self) -> usize {
+        let numbers = POSITIONS * (self.prepared.in_channels + self.prepared.out_channels);
+        (NUMBERS_AT_ONCE / numbers / 12 * 12).clamp(12, 96)
+    }
+
+    fn input_stride(&self, count: usize) -> usize {
+        position_len(count, self.prepared.in_channels)
+    }
+
+    fn sum_stride(&self, count: usize) -> usize {
+        position_len(count, self.prepared.out_channels)
+    }
+
+    /// Some tiles, on one thread.
+    fn block(&self, block: Range<usize>) {
+        let count = block.len();
+        with_scratch(POSITIONS * self.input_stride(count), |inputs| {
+            with_scratch(POSITIONS * self.sum_stride(count), |sums| {
+                // SAFETY: only this thread writes, and each is read when all of it is written.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(inputs) };
+                for (row, index) in block.clone().enumerate() {
+                    self.transform_input(index, row, count, shared);
+                }
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(sums) };
+                let panels = 0..self.panels();
+                for position in 0..POSITIONS {
+                    self.multiply(position, panels.clone(), count, inputs, shared);
+                }
+                for (row, index) in block.enumerate() {
+                    self.transform_output(index, row, count, sums);
+                }
+            });
+        });
+    }
+
+    /// All tiles, each step on all threads: for few tiles and many channels.
+    fn together(&self, team: &Team) {
+        let count = self.tiles.count();
+        with_scratch(POSITIONS * self.input_stride(count), |inputs| {
+            with_scratch(POSITIONS * self.sum_stride(count), |sums| {
+                // SAFETY: each tile's transform goes to rows of its own, which are read when all are
+                // done.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(inputs) };
+                team.each(count, |index| {
+                    self.transform_input(index, index, count, shared);
+                });
+                let inputs = &*inputs;
+                // SAFETY: each position's products go to places of their own, which are read when all
+                // are done.
+                #[allow(unsafe_code)]
+                let shared = unsafe { SharedOutput::new(sums) };
+                let panels = 0..self.panels();
+                team.each(POSITIONS, |position| {
+                    self.multiply(position, panels.clone(), count, inputs, shared);
+                });
+                let sums = &*sums;
+                team.each(count, |index| {
+                    self.transform_output(index, index, count, sums);
+                });
+            });
+        });
+    }
+
+    fn panels(&self) -> usize {
+        self.prepared.out_channels.div_ceil(PANEL)
+    }
+
+    /// Writes the transform of a tile's inputs as row `row` of `count` rows.
+    fn transform_input(&self, index: usize, row: usize, count: usize, target: SharedOutput) {
+        let channels = self.prepared.in_channels;
+        let from = self
+            .tiles
+            .inputs(self.tiles.get(index), self.input.pixel_stride);
+        let to = in_positions(row * channels, self.input_stride(count));
+        apply::<Inputs, INPUTS, INPUTS>(self.input.values, &from, target, &to, channels, None);
+    }
+
+    /// Writes a tile's outputs from row `row` of `count` rows of sums.
+    fn transform_output(&self, index: usize, row: usize, count: usize, sums: &[f32]) {
+        let channels = self.prepared.out_channels;
+        let tile = self.tiles.get(index);
+        let from = in_positions(row * channels, self.sum_stride(count));
+        let to = self.tiles.outputs(tile, self.output_stride);
+        let shortcut = self.following.shortcut.map(|(view, order)| {
+            let places = self.tiles.outputs(tile, view.pixel_stride);
+            (view.values, places, order)
+        });
+        let finish = TileFinish {
+            bias: &self.prepared.bias,
+            function: self.following.function,
+            shortcut,
+        };
+        apply_outputs(sums, &from, self.output, &to, channels, &finish);
+    }
+
+    /// The products of a position over `count` tiles.
+    fn multiply(
+        &self,
+        position: usize,
+        panels: Range<usize>,
+        count: usize,
+        inputs: &[f32],
+        sums: SharedOutput,
+    ) {
+        let (ins, outs) = (self.prepared.in_channels, self.prepared.out_channels);
+        let input = &inputs[position * self.input_stride(count)..][..count * ins];
+        let weight_stride = position_len(self.panels() * ins, PANEL);
+        let weights = &self.prepared.weights[position * weight_stride..];
+        let first = position * self.sum_stride(count);
+        let run = Run {
+            input: 0,
+            weight: 0,
+            len: ins,
+        };
+        LISTS.with_borrow_mut(|lists| {
+            lists.pixels.clear();
+            lists
+                .pixels
+                .extend((0..count).map(|row| (row * ins) as isize));
+            lists.places.clear();
+            lists
+                .places
+                .extend((0..count).map(|row| first + row * outs));
+            for panel in panels {
+                correlate(
+                    &Products {
+                        input,
+                        pixels: &lists.pixels,
+                        runs: &[run],
+                        panel: &weights[panel * ins * PANEL..][..ins * PANEL],
+                        bias: None,
+                        channels: (outs - panel * PANEL).min(PANEL),
+                        places: &lists.places,
+                        first_channel: panel * PANEL,
+                        finish: Finish::default(),
+                    },
+                    sums,
+                );
+            }
+        });
+    }
+}
