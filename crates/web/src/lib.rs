@@ -24,7 +24,7 @@ use ferrotype_store::PredictionLogOptions;
 use tokio::sync::watch;
 
 pub use error::{ApiError, ErrorBody, ErrorKind, WebError};
-pub use options::{DEFAULT_RETENTION_DAYS, Limits, OnReady, ServeOptions, Shutdown};
+pub use options::{DEFAULT_RETENTION_DAYS, Limits, OnReady, Ready, ServeOptions, Shutdown};
 
 use crate::state::AppState;
 
@@ -79,7 +79,13 @@ pub async fn serve(mut options: ServeOptions) -> Result<(), WebError> {
         }
     };
     if let Some(on_ready) = options.on_ready.take() {
-        on_ready();
+        let model = state.models.default_model();
+        let network = model.as_ref().map(|model| &model.network);
+        on_ready(&Ready {
+            runtime: network.map(|network| network.runtime_name().to_string()),
+            native_refusal: network
+                .and_then(|network| network.native_refusal().map(str::to_string)),
+        });
     }
     let outcome = tokio::select! {
         outcome = serving.into_future() => outcome.map_err(unusable),

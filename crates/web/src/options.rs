@@ -14,8 +14,18 @@ use ferrotype_store::Store;
 /// Ends when the server shall stop.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Called with the server's state once it answers.
-pub type OnReady = Box<dyn FnOnce() + Send>;
+/// What a server can tell when it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ready {
+    /// Name and version of what runs the model that answers when none is named, if there is one.
+    pub runtime: Option<String>,
+    /// Why the native runtime does not run it: the operator and what of it.
+    pub native_refusal: Option<String>,
+}
+
+/// Called once the server answers.
+pub type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
 /// Days that logged predictions are kept unless told otherwise.
 pub const DEFAULT_RETENTION_DAYS: u32 = 30;

@@ -264,8 +264,8 @@ fn serve_it(
     let mut options = ServeOptions::new(listener, store, context.clock());
     let say_ready = serve::say_ready(&printer, address, Some(&served()));
     options.model = Some(served());
-    options.on_ready = Some(Box::new(move || {
-        say_ready();
+    options.on_ready = Some(Box::new(move |ready| {
+        say_ready(ready);
         printer.result(hints);
     }));
     serve::serve(context, options)

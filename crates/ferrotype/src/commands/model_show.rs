@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ferrotype_core::manifest::{ModelManifest, ResizeFilter, ResizeMode, Task};
 use ferrotype_core::name::Reference;
 use ferrotype_core::thresholds::common_threshold;
+use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_store::ModelVersion;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -43,6 +44,42 @@ struct Shown<'a> {
     metrics: &'a Map<String, Value>,
     /// Size of the ONNX file.
     onnx_bytes: u64,
+    #[serde(flatten)]
+    runtime: Runtime,
+}
+
+/// What runs the network here, and why it is not the native runtime where it is not.
+#[derive(Serialize)]
+struct Runtime {
+    /// Name and version; absent when no runtime loads the model.
+    runtime: Option<String>,
+    /// The operator that the native runtime refuses, and what of it.
+    native_refusal: Option<String>,
+    /// Why no runtime loads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_error: Option<String>,
+}
+
+impl Runtime {
+    fn of(onnx: &[u8]) -> Self {
+        let loaded = Model::load(onnx, RuntimeChoice::Auto, 1);
+        let model = loaded.as_ref().ok();
+        Self {
+            runtime: model.map(|model| model.runtime_name().to_string()),
+            native_refusal: model.and_then(|model| model.native_refusal().map(str::to_string)),
+            load_error: loaded.as_ref().err().map(ToString::to_string),
+        }
+    }
+
+    fn text(&self) -> String {
+        match (&self.runtime, &self.native_refusal, &self.load_error) {
+            (Some(name), Some(refusal), _) => {
+                format!("{name}; the native one does not run it: {refusal}")
+            }
+            (Some(name), None, _) => name.clone(),
+            (None, _, error) => format!("none: {}", error.as_deref().unwrap_or(UNKNOWN)),
+        }
+    }
 }
 
 /// Does it.
@@ -52,6 +89,7 @@ pub(super) fn show(context: &Context, reference: &Reference, json: bool) -> anyh
     let onnx_bytes = store.blobs().size(&version.onnx)?;
     let metrics: Map<String, Value> =
         serde_json::from_str(&version.metrics_json).unwrap_or_default();
+    let runtime = Runtime::of(&store.blobs().get(&version.onnx)?);
     let printer = context.printer();
     if json {
         return printer.json(&Shown {
@@ -60,10 +98,11 @@ pub(super) fn show(context: &Context, reference: &Reference, json: bool) -> anyh
             label_thresholds: label_thresholds(&version.manifest),
             metrics: &metrics,
             onnx_bytes,
+            runtime,
             version: &version,
         });
     }
-    printer.table(&properties(&version, onnx_bytes));
+    printer.table(&properties(&version, onnx_bytes, &runtime));
     if let Some(scores) = scores(&metrics) {
         printer.result("");
         printer.table(&scores);
@@ -81,7 +120,7 @@ fn label_thresholds(manifest: &ModelManifest) -> Option<BTreeMap<&str, f32>> {
     manifest.task.is_multi_label().then(|| thresholds.collect())
 }
 
-fn properties(version: &ModelVersion, onnx_bytes: u64) -> Table {
+fn properties(version: &ModelVersion, onnx_bytes: u64, runtime: &Runtime) -> Table {
     let manifest = &version.manifest;
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.into());
     let run = version.run.map(|run| run.to_string());
@@ -112,6 +151,7 @@ fn properties(version: &ModelVersion, onnx_bytes: u64) -> Table {
             "ONNX",
             &format!("{} ({})", text::bytes(onnx_bytes), version.onnx),
         ])
+        .row(["runs on", &runtime.text()])
         .row(["id", &version.id.to_string()]);
     table
 }

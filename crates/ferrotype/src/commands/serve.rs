@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use anyhow::Context as _;
 use clap::Args;
 use ferrotype_core::name::Reference;
-use ferrotype_inference::{RuntimeChoice, runtimes};
+use ferrotype_inference::RuntimeChoice;
 use ferrotype_store::Store;
 use ferrotype_web::{DEFAULT_RETENTION_DAYS, Limits, OnReady, ServeOptions};
 
@@ -115,13 +115,13 @@ pub(super) fn say_ready(
 ) -> OnReady {
     let printer = printer.clone();
     let model = model.map_or_else(String::new, |model| format!("{model} "));
-    Box::new(move || {
-        let runtimes = runtimes();
-        let runtime = match &runtimes.onnx_runtime {
-            Some(found) => format!("ONNX Runtime {} from {}", found.version, found.library),
-            None => runtimes.built_in,
-        };
-        printer.step("Serving", format!("{model}at http://{address} ({runtime})"));
+    Box::new(move |ready| {
+        let runtime = ready.runtime.as_ref();
+        let runtime = runtime.map_or_else(String::new, |runtime| format!(" ({runtime})"));
+        printer.step("Serving", format!("{model}at http://{address}{runtime}"));
+        if let Some(refusal) = &ready.native_refusal {
+            printer.status(format!("the native runtime does not run it: {refusal}"));
+        }
     })
 }
 

@@ -45,7 +45,7 @@ fn manifest(side: u32, resize: ResizeMode, filter: ResizeFilter) -> ModelManifes
         output: OutputKind::Logits,
         threshold: None,
         thresholds: None,
-        input_name: "image".into(),
+        input_name: "input".into(),
         output_name: "scores".into(),
         embedding_name: None,
         architecture: None,
@@ -268,7 +268,7 @@ fn every_architecture_answers_on_rten_as_in_training() {
 
 fn answer_of_native(network: &Trained, side: usize) -> Vec<f32> {
     let options = NetworkOptions {
-        input_name: "image".into(),
+        input_name: "input".into(),
         output_name: "logits".into(),
         embedding_name: None,
         image_shape: [3, side, side],

@@ -92,7 +92,7 @@ impl Server {
         .with_shutdown(async {
             let _ = stopped.await;
         });
-        options.on_ready = Some(Box::new(move || ready.send(()).unwrap()));
+        options.on_ready = Some(Box::new(move |_| ready.send(()).unwrap()));
         let server_runtime = Arc::clone(&runtime);
         let thread =
             std::thread::spawn(move || server_runtime.block_on(ferrotype_web::serve(options)));

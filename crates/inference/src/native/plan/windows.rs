@@ -125,9 +125,6 @@ impl Planner<'_> {
                 weight.shape
             )));
         }
-        if height * width > 128 {
-            return Err(Refusal::unsupported("a window of more than 128 elements"));
-        }
         let geometry = windows(&mut attributes, kernel, &input.shape, false)?.geometry;
         attributes.finish()?;
         let weights = Weights {

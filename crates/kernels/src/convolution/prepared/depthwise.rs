@@ -15,7 +15,7 @@ use crate::team::Team;
 const PIECES_A_THREAD: usize = 4;
 
 /// Taps of a window at most: the lists of a row lie on the stack.
-const MOST_TAPS: usize = 128;
+pub(super) const MOST_TAPS: usize = 128;
 
 /// From `[channels][taps]` to `[taps, channels]`.
 pub(super) fn pack(weights: &Weights<'_>) -> Aligned {

@@ -137,7 +137,8 @@ impl Method {
     pub fn fastest(weights: &Weights<'_>, geometry: &Geometry) -> Self {
         let is_depthwise = weights.groups > 1
             && weights.in_channels == weights.groups
-            && weights.out_channels == weights.groups;
+            && weights.out_channels == weights.groups
+            && weights.kernel[0] * weights.kernel[1] <= depthwise::MOST_TAPS;
         if is_depthwise {
             Self::Depthwise
         } else if winograd::pays(weights, geometry) {
@@ -153,7 +154,7 @@ impl Prepared {
     ///
     /// # Panics
     /// Lengths do not fit the shape, or the method does not compute such a convolution: depth-wise
-    /// is for as many groups as channels in and out, Winograd for 3×3 windows of one group and
+    /// is for as many groups as channels in and out and small windows, Winograd for 3×3 windows of one group and
     /// multiples of 16 channels.
     pub fn new(weights: &Weights<'_>, method: Method) -> Self {
         let taps = weights.kernel[0] * weights.kernel[1];
