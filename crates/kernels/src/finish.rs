@@ -281,9 +281,12 @@ pub enum Order {
 mod tests {
     use super::*;
 
+    /// A function as its paper or ONNX writes it.
+    type Formula = fn(f64) -> f64;
+
     #[test]
     fn functions_are_those_of_the_formulas() {
-        let checks: [(Function, fn(f64) -> f64); 13] = [
+        let checks: [(Function, Formula); 13] = [
             (Function::RELU, |x| x.max(0.0)),
             (Function::LeakyRelu { slope: 0.1 }, |x| {
                 if x < 0.0 { 0.1 * x } else { x }

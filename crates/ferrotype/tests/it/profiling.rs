@@ -268,11 +268,11 @@ fn a_range_test_says_where_it_ended_and_suggests_nothing_from_noise() {
         assert!(said.contains("no learning rate is suggested"), "{said}");
         assert!(said.contains(hint), "{said}");
         assert!(!found.stdout.contains("suggested"), "{}", found.stdout);
-        let file = std::fs::read(project.join(&format!("{name}.json"))).unwrap();
+        let file = std::fs::read(project.join(format!("{name}.json"))).unwrap();
         let curve: Value = serde_json::from_slice(&file).unwrap();
         assert!(curve["suggestion"].is_null() && curve.get("suggestion").is_some());
         assert_eq!(curve["end"], "complete");
-        assert!(project.join(&format!("{name}.svg")).is_file());
+        assert!(project.join(format!("{name}.svg")).is_file());
     }
 
     let blown_up = ["--to", "1e12", "--steps", "60"];

@@ -107,7 +107,7 @@ impl Constant {
             (2 | 6 | 7 | 9, None) => Self::whole(shape, whole_data),
             (11, Some(raw)) => {
                 let values = decoded(raw, |bytes| f64::from_le_bytes(bytes) as f32);
-                return Ok((name, Self::floats(shape, values)).checked(count)?);
+                return (name, Self::floats(shape, values)).checked(count);
             }
             _ => {
                 return Err(Refusal::unsupported(format!(

@@ -42,11 +42,11 @@ fn case(input: [usize; 2], channels: [usize; 2], kernel: usize, groups: usize) -
 impl Case {
     fn strided(mut self, stride: [usize; 2]) -> Self {
         let shape = &mut self.geometry;
-        for axis in 0..2 {
+        shape.stride = stride;
+        shape.output = [0, 1].map(|axis| {
             let padded = shape.input[axis] + 2 * shape.padding[axis];
-            shape.stride[axis] = stride[axis];
-            shape.output[axis] = (padded - self.kernel[axis]) / stride[axis] + 1;
-        }
+            (padded - self.kernel[axis]) / stride[axis] + 1
+        });
         self
     }
 
@@ -59,9 +59,9 @@ impl Case {
         for image in 0..shape.batch {
             for pixel in 0..shape.out_pixels() {
                 let (y, x) = (pixel / shape.output[1], pixel % shape.output[1]);
-                for out in 0..outs {
+                for (out, bias) in bias.iter().enumerate().take(outs) {
                     let group = out / (outs / self.groups);
-                    let mut sum = f64::from(bias[out]);
+                    let mut sum = f64::from(*bias);
                     for tap in 0..self.kernel[0] * self.kernel[1] {
                         let (ty, tx) = (tap / self.kernel[1], tap % self.kernel[1]);
                         let at = |axis: usize, point: usize, tap: usize| {
