@@ -1,5 +1,6 @@
 //! Example pictures for the start page: some of those that the model was tested on.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use ferrotype_core::id::ModelVersionId;
@@ -48,7 +49,8 @@ async fn load(state: &AppState, dataset: &str) -> Option<Vec<SamplePicture>> {
     Some(choose(detail.samples))
 }
 
-/// Classes in turn, the pictures that the model has not learnt from first.
+/// Classes in turn, the pictures that the model has not learnt from first. A picture with several
+/// labels is a sample of each, and shown once.
 fn choose(samples: Vec<SamplePicture>) -> Vec<SamplePicture> {
     let mut taken_of_class: Vec<(String, usize)> = Vec::new();
     let mut ranked: Vec<(usize, SamplePicture)> = Vec::new();
@@ -72,9 +74,11 @@ fn choose(samples: Vec<SamplePicture>) -> Vec<SamplePicture> {
         ranked.push((turn, sample));
     }
     ranked.sort_by_key(|(turn, _)| *turn);
+    let mut shown = HashSet::new();
     ranked
         .into_iter()
         .map(|(_, sample)| sample)
+        .filter(|sample| shown.insert(sample.path.clone()))
         .take(MOST_EXAMPLES)
         .collect()
 }
@@ -83,23 +87,40 @@ fn choose(samples: Vec<SamplePicture>) -> Vec<SamplePicture> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn examples_are_of_all_classes_in_turn_and_unseen_ones_first() {
-        let sample = |class: &str, split: &str| SamplePicture {
+    fn sample(class: &str, split: &str, path: &str) -> SamplePicture {
+        SamplePicture {
             class: class.into(),
             split: split.into(),
-            path: format!("{class}/{split}"),
+            path: path.into(),
             picture: String::new(),
             thumbnail: String::new(),
             width: 1,
             height: 1,
-        };
-        let chosen = choose(vec![
-            sample("a", "train"),
-            sample("a", "test"),
-            sample("b", "train"),
+        }
+    }
+
+    fn paths_chosen(samples: Vec<SamplePicture>) -> Vec<String> {
+        let chosen = choose(samples);
+        chosen.into_iter().map(|sample| sample.path).collect()
+    }
+
+    #[test]
+    fn a_picture_with_several_labels_is_shown_once() {
+        let chosen = paths_chosen(vec![
+            sample("a", "test", "both"),
+            sample("b", "test", "both"),
+            sample("b", "test", "only b"),
         ]);
-        let paths: Vec<&str> = chosen.iter().map(|sample| sample.path.as_str()).collect();
-        assert_eq!(paths, ["a/test", "b/train", "a/train"]);
+        assert_eq!(chosen, ["both", "only b"]);
+    }
+
+    #[test]
+    fn examples_are_of_all_classes_in_turn_and_unseen_ones_first() {
+        let chosen = paths_chosen(vec![
+            sample("a", "train", "a/train"),
+            sample("a", "test", "a/test"),
+            sample("b", "train", "b/train"),
+        ]);
+        assert_eq!(chosen, ["a/test", "b/train", "a/train"]);
     }
 }
