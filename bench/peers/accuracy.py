@@ -240,19 +240,19 @@ def results(folder, prefix):
     return found
 
 
-def minutes(runs):
-    return f"{statistics.mean(run['seconds'] for run in runs) / 60:.1f}"
+def minutes(runs, key="seconds"):
+    return f"{statistics.mean(run[key] for run in runs) / 60:.1f}"
 
 
 def print_table(folder):
-    print("| set, net, pixels | recipe | side | seeds | test accuracy % | macro-F1 % | AUROC % | minutes |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| set, net, pixels | recipe | side | seeds | test accuracy % | macro-F1 % | AUROC % | minutes | processor minutes |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for (name, recipe), sides in results(folder, "").items():
         about = f"{name}, {SETS[name]['net']}, {SETS[name]['pixels']}"
         for side, runs in sides.items():
             test = [run["test"] for run in runs]
             cells = [mean_and_spread([scores[key] for scores in test]) for key in ["accuracy", "macro_f1", "auroc"]]
-            print(f"| {about} | {recipe} | {side} | {len(runs)} | {' | '.join(cells)} | {minutes(runs)} |")
+            print(f"| {about} | {recipe} | {side} | {len(runs)} | {' | '.join(cells)} | {minutes(runs)} | {minutes(runs, 'processor_seconds')} |")
 
 
 def print_choice(folder):

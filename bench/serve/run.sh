@@ -27,6 +27,7 @@ start() { # name port command…
   printf '%-28s ready after %5d ms, resident %d MB\n' "$name" $(($(now_ms) - began)) \
     $(($(awk '/VmRSS/ {print $2}' "/proc/${pids[-1]}/status") / 1024))
 }
+start ferrotype-native 8102 "$ferrotype" serve --model demo@production --port 8102 --runtime native
 start ferrotype-rten 8103 "$ferrotype" serve --model demo@production --port 8103 --runtime rten
 start ferrotype-onnxruntime 8104 env ORT_DYLIB_PATH="$library" "$ferrotype" serve --model demo@production --port 8104 --runtime onnxruntime
 start fastapi-onnxruntime 8101 "$python" -m uvicorn --app-dir "$root/bench/serve" fastapi_onnx:app --port 8101 --log-level warning
@@ -35,7 +36,7 @@ echo "image $(basename "$FERROTYPE_IMAGE"), $(stat -c %s "$FERROTYPE_IMAGE") byt
 for clients in 1 8; do
   : >results.txt
   for _ in $(seq "$rounds"); do
-    for peer in ferrotype-rten:8103 ferrotype-onnxruntime:8104 fastapi-onnxruntime:8101; do
+    for peer in ferrotype-native:8102 ferrotype-rten:8103 ferrotype-onnxruntime:8104 fastapi-onnxruntime:8101; do
       line=$(wrk -t1 -c"$clients" -d"${seconds}s" --latency -s "$root/bench/serve/multipart.lua" "http://127.0.0.1:${peer#*:}/predict" | grep '^RESULT')
       echo "${peer%%:*} $line" >>results.txt
     done
