@@ -23,7 +23,10 @@ start() { # name port command…
   local name=$1 port=$2 began; shift 2
   began=$(now_ms)
   "$@" >"$name.log" 2>&1 & pids+=($!)
-  until curl -fs -o /dev/null "http://127.0.0.1:$port/health/ready"; do sleep 0.005; done
+  until curl -fs -o /dev/null "http://127.0.0.1:$port/health/ready"; do
+    kill -0 "${pids[-1]}" 2>/dev/null || { echo "$name did not start:" >&2; tail -5 "$name.log" >&2; exit 1; }
+    sleep 0.005
+  done
   printf '%-28s ready after %5d ms, resident %d MB\n' "$name" $(($(now_ms) - began)) \
     $(($(awk '/VmRSS/ {print $2}' "/proc/${pids[-1]}/status") / 1024))
 }
