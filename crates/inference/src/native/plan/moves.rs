@@ -52,6 +52,34 @@ impl Planner<'_> {
         })
     }
 
+    /// Moves the elements of one value to a plain one of `shape`; `from` tells how far apart those of
+    /// each axis lie.
+    fn carry_out_one(
+        &mut self,
+        output: usize,
+        input: Moved,
+        shape: Vec<usize>,
+        from: &[usize],
+    ) -> Result<(), Refusal> {
+        let to = strides(&shape, Layout::Plain);
+        let piece = Piece {
+            input: 0,
+            axes: axes_of(&shape, from, &to, Layout::Plain),
+            source_start: 0,
+            target_start: 0,
+        };
+        self.carry_out(
+            output,
+            Move {
+                sources: vec![input],
+                pieces: vec![piece],
+                shape,
+                layout: Layout::Plain,
+                fill: None,
+            },
+        )
+    }
+
     /// Moves elements: now, if all are known, else in a step.
     fn carry_out(&mut self, output: usize, work: Move) -> Result<(), Refusal> {
         let count = elements(&work.shape)?;
@@ -126,23 +154,7 @@ impl Planner<'_> {
                 return self.tell(output, tensor);
             }
         }
-        let to = strides(&shape, Layout::Plain);
-        let piece = Piece {
-            input: 0,
-            axes: axes_of(&shape, &from, &to, Layout::Plain),
-            source_start: 0,
-            target_start: 0,
-        };
-        self.carry_out(
-            output,
-            Move {
-                sources: vec![input],
-                pieces: vec![piece],
-                shape,
-                layout: Layout::Plain,
-                fill: None,
-            },
-        )
+        self.carry_out_one(output, input, shape, &from)
     }
 
     pub(super) fn concat(&mut self) -> Result<(), Refusal> {
@@ -392,24 +404,8 @@ impl Planner<'_> {
                 _ => 0,
             })
             .collect();
-        let to = strides(&shape, Layout::Plain);
-        let piece = Piece {
-            input: 0,
-            axes: axes_of(&shape, &from, &to, Layout::Plain),
-            source_start: 0,
-            target_start: 0,
-        };
         let output = self.output()?;
-        self.carry_out(
-            output,
-            Move {
-                sources: vec![input],
-                pieces: vec![piece],
-                shape,
-                layout: Layout::Plain,
-                fill: None,
-            },
-        )
+        self.carry_out_one(output, input, shape, &from)
     }
 
     pub(super) fn pad(&mut self) -> Result<(), Refusal> {
