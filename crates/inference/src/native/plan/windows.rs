@@ -101,7 +101,10 @@ impl Planner<'_> {
     pub(super) fn convolution(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
         let input = self.tensor(0)?;
-        let input = self.image(&input)?;
+        if input.shape.len() != 4 {
+            // Refuses it.
+            self.image(&input)?;
+        }
         let weight = self.constant(1)?;
         let bias = self.optional_constant(2)?;
         let [out_channels, inputs, height, width] = weight.shape[..] else {
@@ -145,9 +148,16 @@ impl Planner<'_> {
             };
             Ok(Prepared::new(&weights, Method::fastest(&weights, &one)))
         })?;
+        // The first layer reads the network's input as it is.
+        let planes = input.layout == Layout::Plain && prepared.takes_planes();
+        let input = match planes {
+            true => input,
+            false => self.image(&input)?,
+        };
         let kind = Kind::Convolution {
             prepared,
             geometry,
+            planes,
             function: Function::Identity,
             order: None,
         };
@@ -222,6 +232,7 @@ impl Planner<'_> {
         let kind = Kind::Convolution {
             prepared: self.prepared(|| Ok(Prepared::new(&weights, Method::Depthwise)))?,
             geometry,
+            planes: false,
             function: Function::Identity,
             order: None,
         };
