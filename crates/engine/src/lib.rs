@@ -20,4 +20,5 @@ pub mod train;
 pub mod weights;
 
 pub use error::{EngineError, EngineErrorKind};
+pub use ferrotype_kernels::instructions;
 pub use state::{State, StateTensor};

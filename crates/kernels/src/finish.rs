@@ -1,7 +1,9 @@
 //! What happens to the numbers of a layer before they are written: a shortcut is added and a
 //! function of one number is applied, while they are in registers.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 
 use crate::math::{erf, exp, sigmoid};
 
@@ -108,7 +110,7 @@ impl Function {
 
     /// Replaces each of `values` by the function of it.
     pub fn apply(self, values: &mut [f32]) {
-        Arch::new().dispatch(Apply {
+        arch().dispatch(Apply {
             function: self,
             values,
         });

@@ -15,6 +15,7 @@ pub mod channels;
 pub mod convolution;
 pub mod dropout;
 pub mod finish;
+pub mod instructions;
 mod lanes;
 pub mod layer_norm;
 pub mod layout;
