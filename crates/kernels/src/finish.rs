@@ -1,9 +1,12 @@
 //! What happens to the numbers of a layer before they are written: a shortcut is added and a
 //! function of one number is applied, while they are in registers.
 
+mod uncommon;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::math::{erf, exp, sigmoid};
+pub use uncommon::Uncommon;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -70,6 +73,8 @@ pub enum Function {
         /// Value at zero.
         offset: f32,
     },
+    /// One that few networks have.
+    Uncommon(Uncommon),
 }
 
 impl Function {
@@ -103,6 +108,7 @@ impl Function {
             Self::Softplus => softplus(x),
             Self::Mish => mish(x),
             Self::Affine { factor, offset } => factor * x + offset,
+            Self::Uncommon(function) => function.value(x),
         }
     }
 
@@ -160,6 +166,7 @@ fn apply_inlined(function: Function, values: &mut [f32]) {
         Function::Softplus => each!(softplus),
         Function::Mish => each!(mish),
         Function::Affine { factor, offset } => each!(|x| factor * x + offset),
+        Function::Uncommon(function) => each!(|x| function.value(x)),
     }
 }
 
