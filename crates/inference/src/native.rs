@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use ferrotype_kernels::team::Team;
 
+pub(crate) use self::plan::Limits;
 use self::plan::PreparedWeights;
 use self::program::Program;
 pub(crate) use self::refusal::Refusal;
@@ -63,10 +64,11 @@ pub(crate) fn run_once(
     [input_name, output_name]: [&str; 2],
     shape: &[usize],
     input: &[f32],
+    limits: Limits,
 ) -> Result<Vec<f32>, Refusal> {
     let mut network = graph::Network::read(onnx, input_name, &[output_name])?;
     simplify::simplify(&mut network);
-    let program = plan::plan(&network, &PreparedWeights::default(), shape)?;
+    let program = plan::plan_within(&network, &PreparedWeights::default(), shape, limits)?;
     if tensor::elements(shape)? != input.len() {
         return Err(Refusal::malformed("the input does not fill its shape"));
     }

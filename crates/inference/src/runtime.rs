@@ -198,9 +198,36 @@ pub fn run_natively(
     shape: &[usize],
     input: &[f32],
 ) -> Result<Vec<f32>, InferenceError> {
+    let limits = native::Limits::default();
+    run_natively_within(
+        onnx,
+        names,
+        shape,
+        input,
+        [limits.numbers as u64, limits.work],
+    )
+}
+
+/// As [`run_natively`], with at most so many numbers at a time and multiplications for an image: for
+/// checks of damaged files.
+///
+/// # Errors
+/// As [`run_natively`], and for a network beyond the limits.
+#[doc(hidden)]
+pub fn run_natively_within(
+    onnx: &[u8],
+    names: [&str; 2],
+    shape: &[usize],
+    input: &[f32],
+    [numbers, work]: [u64; 2],
+) -> Result<Vec<f32>, InferenceError> {
     crate::onnx::inspect(onnx)?;
+    let limits = native::Limits {
+        numbers: usize::try_from(numbers).unwrap_or(usize::MAX),
+        work,
+    };
     guarded(native::NAME, "running the model", || {
-        native::run_once(onnx, names, shape, input).map_err(native::Refusal::into_error)
+        native::run_once(onnx, names, shape, input, limits).map_err(native::Refusal::into_error)
     })
 }
 

@@ -1,11 +1,13 @@
 //! What happens to the numbers of a layer before they are written: a shortcut is added and a
 //! function of one number is applied, while they are in registers.
 
+mod uncommon;
+
 use pulp::{Simd, WithSimd};
 
 use crate::instructions::arch;
-
 use crate::math::{erf, exp, sigmoid};
+pub use uncommon::Uncommon;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -72,6 +74,8 @@ pub enum Function {
         /// Value at zero.
         offset: f32,
     },
+    /// One that few networks have.
+    Uncommon(Uncommon),
 }
 
 impl Function {
@@ -105,6 +109,7 @@ impl Function {
             Self::Softplus => softplus(x),
             Self::Mish => mish(x),
             Self::Affine { factor, offset } => factor * x + offset,
+            Self::Uncommon(function) => function.value(x),
         }
     }
 
@@ -171,6 +176,7 @@ fn apply_inlined(function: Function, values: &mut [f32]) {
         Function::Softplus => each!(softplus),
         Function::Mish => each!(mish),
         Function::Affine { factor, offset } => each!(|x| factor * x + offset),
+        Function::Uncommon(function) => each!(|x| function.value(x)),
     }
 }
 

@@ -123,6 +123,29 @@ fn copy_transposed_back(rows: Axis, columns: Axis, source: &[f32], target: &mut 
     copy_transposed(exchanged(columns), exchanged(rows), source, target);
 }
 
+/// Writes the element of each place to the dense `target`; places at or behind `first`'s end are of
+/// `second`.
+///
+/// # Panics
+/// A place lies outside both, or there are not as many as elements of `target`.
+pub fn take(team: &Team, places: &[u32], [first, second]: [&[f32]; 2], target: &mut [f32]) {
+    assert_eq!(places.len(), target.len(), "places");
+    let len = target.len();
+    for_each_chunk(team, len.div_ceil(PIECE), target, |piece| {
+        let range = piece * PIECE..len.min((piece + 1) * PIECE);
+        let places = &places[range.clone()];
+        (range, move |target: &mut [f32]| {
+            for (target, place) in target.iter_mut().zip(places) {
+                let place = *place as usize;
+                *target = match first.get(place) {
+                    Some(value) => *value,
+                    None => second[place - first.len()],
+                };
+            }
+        })
+    });
+}
+
 /// An operation on two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -414,6 +437,20 @@ mod tests {
         ];
         copy(&axes, &source, 2, &mut target, 0);
         assert_eq!(target, [3.0, 3.0, 2.0, 2.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn elements_are_taken_from_either_of_two_arrays() {
+        for threads in [1, 3] {
+            let team = Team::new(NonZeroUsize::new(threads).unwrap());
+            let first: Vec<f32> = (0..50).map(|x| x as f32).collect();
+            let second: Vec<f32> = (50..90).map(|x| x as f32).collect();
+            let places: Vec<u32> = (0..40_000).map(|index| index * 31 % 90).collect();
+            let mut target = vec![0.0; places.len()];
+            take(&team, &places, [&first, &second], &mut target);
+            let fits = |(value, place): (&f32, &u32)| *value == *place as f32;
+            assert!(target.iter().zip(&places).all(fits));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Computes nodes whose inputs are known while loading: mostly the arithmetic of shapes.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ferrotype_kernels::strided::Operation;
@@ -23,11 +24,37 @@ pub(crate) fn fold(
     };
     let folded = match &node.operator[..] {
         "Identity" => get(0)?.as_ref().clone(),
-        "Cast" => cast(get(0)?, attributes.integer("to", 0)?)?,
+        "Cast" => {
+            attributes.integer("saturate", 1)?;
+            attributes.text("round_mode", "up")?;
+            cast(get(0)?, attributes.integer("to", 0)?)?
+        }
+        "CastLike" => match get(1)?.numbers {
+            Numbers::Floats(_) => cast(get(0)?, 1)?,
+            Numbers::Whole(_) => return Err(Refusal::unsupported("to whole numbers")),
+        },
         "Add" => combined(get(0)?, get(1)?, Operation::Add)?,
         "Sub" => combined(get(0)?, get(1)?, Operation::Subtract)?,
         "Mul" => combined(get(0)?, get(1)?, Operation::Multiply)?,
         "Div" => combined(get(0)?, get(1)?, Operation::Divide)?,
+        "Mod" if is_whole(get(0)?) => {
+            if attributes.integer("fmod", 0)? != 0 {
+                return Err(Refusal::unsupported("`fmod`"));
+            }
+            whole_pairs(get(0)?, get(1)?, modulo)?
+        }
+        "Max" | "Min" if inputs.len() == 2 && is_whole(get(0)?) => {
+            let is_most = node.operator == "Max";
+            whole_pairs(get(0)?, get(1)?, |l, r| {
+                Some(if is_most { l.max(r) } else { l.min(r) })
+            })?
+        }
+        "Neg" if is_whole(get(0)?) => each_whole(get(0)?, i64::checked_neg)?,
+        "Abs" if is_whole(get(0)?) => each_whole(get(0)?, i64::checked_abs)?,
+        "Sign" if is_whole(get(0)?) => each_whole(get(0)?, |x| Some(x.signum()))?,
+        "Not" => each_whole(get(0)?, |x| Some(i64::from(x == 0)))?,
+        "And" => whole_pairs(get(0)?, get(1)?, |l, r| Some(i64::from(l != 0 && r != 0)))?,
+        "Or" => whole_pairs(get(0)?, get(1)?, |l, r| Some(i64::from(l != 0 || r != 0)))?,
         "Floor" => each_float(get(0)?, f32::floor)?,
         "Ceil" => each_float(get(0)?, f32::ceil)?,
         "Sqrt" => each_float(get(0)?, f32::sqrt)?,
@@ -45,34 +72,26 @@ pub(crate) fn fold(
                 },
             }
         }
-        "Range" => {
-            let [start, end, step] = [0, 1, 2].map(|place| {
-                get(place).and_then(|constant| match constant.as_whole()? {
-                    [value] => Ok(*value),
-                    _ => Err(Refusal::malformed("a bound is not one number")),
-                })
-            });
-            range(start?, end?, step?)?
-        }
-        "Where" => {
-            let condition = get(0)?.as_whole()?;
-            let (left, right) = (get(1)?, get(2)?);
-            if get(0)?.shape != left.shape || left.shape != right.shape {
-                return Err(Refusal::unsupported("shapes that differ"));
+        "Range" => range_of([get(0)?, get(1)?, get(2)?])?,
+        "Where" => chosen(get(0)?, get(1)?, get(2)?)?,
+        "Equal" => compared(get(0)?, get(1)?, |order| order == Some(Ordering::Equal))?,
+        "Less" => compared(get(0)?, get(1)?, |order| order == Some(Ordering::Less))?,
+        "Greater" => compared(get(0)?, get(1)?, |order| order == Some(Ordering::Greater))?,
+        "LessOrEqual" => compared(get(0)?, get(1)?, |order| order.is_some_and(Ordering::is_le))?,
+        "GreaterOrEqual" => compared(get(0)?, get(1)?, |order| order.is_some_and(Ordering::is_ge))?,
+        "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" if is_whole(get(0)?) => {
+            let keeps = attributes.integer("keepdims", 1)? != 0;
+            let axes = attributes.integers("axes")?;
+            let all = get(0)?;
+            let axes = match inputs.get(1).and_then(Option::as_ref) {
+                Some(axes) => Some(axes.as_whole()?),
+                None => axes,
+            };
+            if all.shape.len() != 1 || !axes.is_none_or(|axes| matches!(axes, [0 | -1])) {
+                return Err(Refusal::unsupported("whole numbers of several axes"));
             }
-            let choose = condition
-                .iter()
-                .zip(left.as_whole()?.iter().zip(right.as_whole()?));
-            let chosen = choose.map(|(c, (l, r))| if *c != 0 { *l } else { *r });
-            Constant::whole(left.shape.clone(), chosen.collect::<Vec<_>>())
-        }
-        "Equal" => {
-            let (left, right) = (get(0)?, get(1)?);
-            pairs(left, right, |shape, pairs| {
-                let (l, r) = (left.as_whole()?, right.as_whole()?);
-                let equal = pairs.map(|(a, b)| i64::from(l[a] == r[b]));
-                Ok(Constant::whole(shape, equal.collect::<Vec<_>>()))
-            })?
+            let shape = if keeps { vec![1] } else { Vec::new() };
+            Constant::whole(shape, vec![reduced_whole(&node.operator, all.as_whole()?)?])
         }
         _ => return Ok(None),
     };
@@ -98,12 +117,21 @@ fn bounded(shape: &[usize]) -> Result<usize, Refusal> {
     }
 }
 
-fn cast(constant: &Constant, to: i64) -> Result<Constant, Refusal> {
+fn is_whole(constant: &Constant) -> bool {
+    matches!(constant.numbers, Numbers::Whole(_))
+}
+
+/// The same numbers as elements of another type, as ONNX numbers them.
+pub(crate) fn cast(constant: &Constant, to: i64) -> Result<Constant, Refusal> {
     let shape = constant.shape.clone();
     Ok(match (&constant.numbers, to) {
         (Numbers::Floats(_), 1) | (Numbers::Whole(_), 7) => constant.clone(),
         (Numbers::Floats(values), 6 | 7) => {
             Constant::whole(shape, values.iter().map(|x| *x as i64).collect::<Vec<_>>())
+        }
+        (Numbers::Floats(values), 9) => {
+            let truth = values.iter().map(|x| i64::from(*x != 0.0));
+            Constant::whole(shape, truth.collect::<Vec<_>>())
         }
         (Numbers::Whole(values), 6) => {
             let wrapped = values.iter().map(|x| i64::from(*x as i32));
@@ -120,10 +148,126 @@ fn cast(constant: &Constant, to: i64) -> Result<Constant, Refusal> {
     })
 }
 
+fn each_whole(
+    constant: &Constant,
+    function: impl Fn(i64) -> Option<i64>,
+) -> Result<Constant, Refusal> {
+    let values: Option<Vec<i64>> = constant.as_whole()?.iter().map(|x| function(*x)).collect();
+    Ok(Constant::whole(
+        constant.shape.clone(),
+        values.ok_or_else(overflow)?,
+    ))
+}
+
+fn overflow() -> Refusal {
+    Refusal::malformed("whole numbers overflow")
+}
+
+/// The remainder with the divisor's sign.
+fn modulo(left: i64, right: i64) -> Option<i64> {
+    let rest = left.checked_rem(right)?;
+    Some(if rest != 0 && (rest < 0) != (right < 0) {
+        rest + right
+    } else {
+        rest
+    })
+}
+
+fn reduced_whole(operator: &str, values: &[i64]) -> Result<i64, Refusal> {
+    let mut values = values.iter().copied();
+    let reduced = match operator {
+        "ReduceProd" => values.try_fold(1_i64, i64::checked_mul),
+        "ReduceSum" => values.try_fold(0_i64, i64::checked_add),
+        "ReduceMax" => values.max(),
+        _ => values.min(),
+    };
+    reduced.ok_or_else(overflow)
+}
+
+fn compared(
+    left: &Constant,
+    right: &Constant,
+    holds: impl Fn(Option<Ordering>) -> bool,
+) -> Result<Constant, Refusal> {
+    pairs(left, right, |shape, pairs| {
+        let truth: Vec<i64> = match (&left.numbers, &right.numbers) {
+            (Numbers::Whole(l), Numbers::Whole(r)) => pairs
+                .map(|(a, b)| i64::from(holds(Some(l[a].cmp(&r[b])))))
+                .collect(),
+            (Numbers::Floats(l), Numbers::Floats(r)) => pairs
+                .map(|(a, b)| i64::from(holds(l[a].partial_cmp(&r[b]))))
+                .collect(),
+            _ => return Err(Refusal::malformed("floats and whole numbers together")),
+        };
+        Ok(Constant::whole(shape, truth))
+    })
+}
+
+fn whole_pairs(
+    left: &Constant,
+    right: &Constant,
+    operation: impl Fn(i64, i64) -> Option<i64>,
+) -> Result<Constant, Refusal> {
+    let (l, r) = (left.as_whole()?, right.as_whole()?);
+    pairs(left, right, |shape, pairs| {
+        let values: Option<Vec<i64>> = pairs.map(|(a, b)| operation(l[a], r[b])).collect();
+        Ok(Constant::whole(shape, values.ok_or_else(overflow)?))
+    })
+}
+
+/// The elements of `left` where `condition` holds, else those of `right`.
+fn chosen(condition: &Constant, left: &Constant, right: &Constant) -> Result<Constant, Refusal> {
+    let shape = broadcast(&condition.shape, &broadcast(&left.shape, &right.shape)?)?;
+    let count = bounded(&shape)?;
+    let truth = condition.as_whole()?;
+    let holds = |at: usize| truth[place_in(&condition.shape, &shape, at)] != 0;
+    let place = |at: usize| match holds(at) {
+        true => (true, place_in(&left.shape, &shape, at)),
+        false => (false, place_in(&right.shape, &shape, at)),
+    };
+    match (&left.numbers, &right.numbers) {
+        (Numbers::Whole(l), Numbers::Whole(r)) => {
+            let values = (0..count).map(|at| match place(at) {
+                (true, place) => l[place],
+                (false, place) => r[place],
+            });
+            Ok(Constant::whole(shape.clone(), values.collect::<Vec<_>>()))
+        }
+        (Numbers::Floats(l), Numbers::Floats(r)) => {
+            let values = (0..count).map(|at| match place(at) {
+                (true, place) => l[place],
+                (false, place) => r[place],
+            });
+            Ok(Constant::floats(shape.clone(), values.collect::<Vec<_>>()))
+        }
+        _ => Err(Refusal::malformed("floats and whole numbers together")),
+    }
+}
+
 fn each_float(constant: &Constant, function: impl Fn(f32) -> f32) -> Result<Constant, Refusal> {
     let values = constant.as_floats()?.iter().map(|x| function(*x));
     let values: Vec<f32> = values.collect();
     Ok(Constant::floats(constant.shape.clone(), values))
+}
+
+fn range_of(bounds: [&Constant; 3]) -> Result<Constant, Refusal> {
+    let too_large = || Refusal::unsupported("a computed constant that is too large");
+    if bounds.iter().all(|bound| is_whole(bound)) {
+        let [start, end, step] = bounds.map(|bound| match bound.as_whole()? {
+            [value] => Ok(*value),
+            _ => Err(Refusal::malformed("a bound is not one number")),
+        });
+        return range(start?, end?, step?);
+    }
+    let [start, end, step] = bounds.map(|bound| bound.as_float().map(f64::from));
+    let (start, end, step) = (start?, end?, step?);
+    let count = ((end - start) / step).ceil().max(0.0);
+    if !(count.is_finite() && step.is_finite() && step != 0.0) || count > MOST_FOLDED as f64 {
+        return Err(too_large());
+    }
+    let values = (0..count as usize).map(|index| (start + index as f64 * step) as f32);
+    let values: Vec<f32> = values.collect();
+    Ok(Constant::floats(vec![values.len()], values))
 }
 
 fn range(start: i64, end: i64, step: i64) -> Result<Constant, Refusal> {
@@ -163,6 +307,23 @@ pub(crate) fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, R
         .collect()
 }
 
+/// Where the element `at` of an array of `shape` is in one of `own` sizes whose axes of one element are
+/// repeated.
+pub(crate) fn place_in(own: &[usize], shape: &[usize], mut at: usize) -> usize {
+    let (mut place, mut stride) = (0, 1);
+    for (axis, size) in shape.iter().enumerate().rev() {
+        let index = at % size;
+        at /= size;
+        if let Some(axis) = (axis + own.len()).checked_sub(shape.len()) {
+            if own[axis] > 1 {
+                place += index * stride;
+            }
+            stride *= own[axis];
+        }
+    }
+    place
+}
+
 /// Calls `work` with the common shape and the places of the pairs.
 fn pairs(
     left: &Constant,
@@ -171,21 +332,10 @@ fn pairs(
 ) -> Result<Constant, Refusal> {
     let shape = broadcast(&left.shape, &right.shape)?;
     let count = bounded(&shape)?;
-    let place = |of: &[usize], mut at: usize| {
-        let (mut place, mut stride) = (0, 1);
-        for (axis, size) in shape.iter().enumerate().rev() {
-            let index = at % size;
-            at /= size;
-            if let Some(own) = (axis + of.len()).checked_sub(shape.len()) {
-                if of[own] > 1 {
-                    place += index * stride;
-                }
-                stride *= of[own];
-            }
-        }
-        place
-    };
-    let mut pairs = (0..count).map(|at| (place(&left.shape, at), place(&right.shape, at)));
+    let mut pairs = (0..count).map(|at| {
+        let place = |of: &[usize]| place_in(of, &shape, at);
+        (place(&left.shape), place(&right.shape))
+    });
     work(shape.clone(), &mut pairs)
 }
 
@@ -208,8 +358,7 @@ fn combined(left: &Constant, right: &Constant, operation: Operation) -> Result<C
                     }
                 };
                 let values: Option<Vec<i64>> = pairs.map(value).collect();
-                let values = values.ok_or_else(|| Refusal::malformed("whole numbers overflow"))?;
-                Ok(Constant::whole(shape, values))
+                Ok(Constant::whole(shape, values.ok_or_else(overflow)?))
             }
             _ => Err(Refusal::malformed("floats and whole numbers together")),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::refusal::Refusal;
 use super::tensor::Constant;
-use crate::onnx::wire::{Field, Fields, Value, integers};
+use crate::onnx::wire::{Field, Fields, Value, floats, integers};
 
 /// A value's number.
 pub(crate) type ValueId = usize;
@@ -18,6 +18,7 @@ pub(crate) enum Attribute {
     Text(String),
     Tensor(Arc<Constant>),
     Integers(Vec<i64>),
+    Floats(Vec<f32>),
     /// Anything else.
     Other,
 }
@@ -69,11 +70,30 @@ impl Network {
             .collect::<Result<_, _>>()?;
         network.input = input;
         network.outputs = outputs;
-        if !(7..=25).contains(&network.opset) {
+        if !(7..=28).contains(&network.opset) {
             return Err(Refusal::unsupported(format!("opset `{}`", network.opset)));
         }
         network.names = HashMap::new();
+        network.check_writers()?;
         Ok(network)
+    }
+
+    /// Refuses a value that is written twice, on which node comes first would depend what is read.
+    fn check_writers(&self) -> Result<(), Refusal> {
+        let mut is_written = vec![false; self.values];
+        is_written[self.input] = true;
+        for constant in self.constants.keys() {
+            is_written[*constant] = true;
+        }
+        for node in &self.nodes {
+            for output in node.outputs.iter().flatten() {
+                if std::mem::replace(&mut is_written[*output], true) {
+                    let refusal = Refusal::malformed("it writes a value that is there already");
+                    return Err(refusal.at(&node.operator, &node.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A value of no name.
@@ -191,7 +211,7 @@ fn read_attribute(field: &Field<'_>) -> Result<(String, Attribute), Refusal> {
     let mut kind = 0;
     let (mut float, mut integer, mut text) = (0.0, 0, String::new());
     let mut tensor = None;
-    let mut all_integers = Vec::new();
+    let (mut all_integers, mut all_floats) = (Vec::new(), Vec::new());
     for field in Fields::of(field.bytes().unwrap_or_default()).flatten() {
         match (field.number, field.value) {
             (1, _) => name = field.text().unwrap_or_default(),
@@ -199,6 +219,7 @@ fn read_attribute(field: &Field<'_>) -> Result<(String, Attribute), Refusal> {
             (3, Value::Varint(_)) => integer = field.integer().unwrap_or_default(),
             (4, _) => text = field.text().unwrap_or_default(),
             (5, Value::Bytes(bytes)) => tensor = Some(bytes),
+            (7, _) => all_floats.extend(floats(&field)),
             (8, _) => all_integers.extend(integers(&field)),
             (20, Value::Varint(number)) => kind = number,
             _ => {}
@@ -213,6 +234,7 @@ fn read_attribute(field: &Field<'_>) -> Result<(String, Attribute), Refusal> {
             Some(tensor) => Attribute::Tensor(Arc::new(Constant::read(tensor)?.1)),
             None => Attribute::Other,
         },
+        6 => Attribute::Floats(all_floats),
         7 => Attribute::Integers(all_integers),
         _ => Attribute::Other,
     };

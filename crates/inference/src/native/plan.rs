@@ -1,18 +1,30 @@
 //! From a network's nodes to the steps of a program, for one batch size.
 
+mod einsum;
 mod elementwise;
+mod fusing;
+mod gathers;
+mod limits;
 mod moves;
+mod norms;
+mod pads;
+mod parts;
 mod products;
+mod reductions;
+mod resize;
 mod shapes;
+mod transposed;
 mod windows;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ferrotype_kernels::convolution::prepared::Prepared;
-use ferrotype_kernels::finish::{Function, Order};
+use ferrotype_kernels::convolution::prepared::{Geometry, Prepared};
 use ferrotype_kernels::strided::Axis;
+use ferrotype_kernels::team::Team;
 
+pub(crate) use self::limits::Limits;
 use super::fold::fold;
 use super::graph::{Attributes, Network, Node, ValueId};
 use super::program::{Kind, Piece, Program, Source, Step};
@@ -91,18 +103,11 @@ struct Planner<'a> {
     /// The convolution that wrote a value nobody has read yet.
     convolutions: HashMap<ValueId, usize>,
     lengths: Vec<usize>,
-    /// Numbers of constants that were computed.
-    computed: usize,
+    spent: limits::Spent,
     /// The node at hand and its number.
     node: &'a Node,
     number: usize,
 }
-
-/// Nodes of a network at most: finding places for their buffers takes the square of their number.
-const MOST_NODES: usize = 20_000;
-
-/// Numbers of constants that are computed while planning, at most.
-const MOST_COMPUTED: usize = 1 << 25;
 
 /// Plans a network for an input of a shape, `[batch, channels, height, width]` of images.
 pub(crate) fn plan(
@@ -110,12 +115,19 @@ pub(crate) fn plan(
     prepared: &PreparedWeights,
     input: &[usize],
 ) -> Result<Program, Refusal> {
+    plan_within(network, prepared, input, Limits::default())
+}
+
+/// As [`plan`], within limits of one's own.
+pub(crate) fn plan_within(
+    network: &Network,
+    prepared: &PreparedWeights,
+    input: &[usize],
+    limits: Limits,
+) -> Result<Program, Refusal> {
     let Some(first) = network.nodes.first() else {
         return Err(Refusal::unsupported("a network without nodes"));
     };
-    if network.nodes.len() > MOST_NODES {
-        return Err(Refusal::unsupported("very many nodes"));
-    }
     if elements(input)? == 0 {
         return Err(Refusal::unsupported("an input without elements"));
     }
@@ -130,7 +142,7 @@ pub(crate) fn plan(
         steps: Vec::new(),
         convolutions: HashMap::new(),
         lengths: Vec::new(),
-        computed: 0,
+        spent: limits::Spent::for_batch(input.first().copied().unwrap_or(1), limits),
         node: first,
         number: 0,
     };
@@ -139,6 +151,7 @@ pub(crate) fn plan(
         shape: input.to_vec(),
         layout: Layout::Plain,
     };
+    limits::check_axes(&image.shape)?;
     planner.known.insert(network.input, Known::Computed(image));
     for (number, node) in network.nodes.iter().enumerate() {
         planner.node = node;
@@ -164,7 +177,9 @@ impl<'a> Planner<'a> {
             outputs.push(source);
         }
         let steps = self.steps.into_iter().flatten().collect();
-        Program::new(steps, &self.lengths, outputs)
+        let program = Program::new(steps, &self.lengths, outputs)?;
+        self.spent.check_memory(program.memory())?;
+        Ok(program)
     }
 
     fn plan_node(&mut self) -> Result<(), Refusal> {
@@ -174,26 +189,43 @@ impl<'a> Planner<'a> {
         let node = self.node;
         match &node.operator[..] {
             "Conv" => self.convolution(),
+            "ConvTranspose" => self.transposed_convolution(),
             "BatchNormalization" => self.batch_norm(),
             "Gemm" => self.gemm(),
             "MatMul" => self.product(),
             "MaxPool" | "AveragePool" => self.pool(),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(),
-            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => self.reduce(),
-            "Add" | "Sub" | "Mul" | "Div" | "Max" | "Min" | "Pow" => self.combine(),
+            "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
+            | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => self.reduce(),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" => self.combine(),
+            "Max" | "Min" | "Sum" | "Mean" => self.combine_all(),
+            "PRelu" => self.parametric_relu(),
             "Softmax" | "LogSoftmax" => self.softmax(),
             "LayerNormalization" => self.layer_norm(),
+            "RMSNormalization" => self.root_mean_square_norm(),
+            "InstanceNormalization" => self.instance_norm(),
+            "GroupNormalization" => self.group_norm(),
+            "LpNormalization" => self.unit_norm(),
+            "LRN" => self.local_response_norm(),
             "Resize" | "Upsample" => self.resize(),
-            "Identity" | "Dropout" | "Cast" => self.pass_on(),
-            "Shape" => self.shape_of(),
+            "Identity" | "Dropout" | "Cast" | "CastLike" => self.pass_on(),
+            "Shape" | "Size" => self.shape_of(),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(),
             "Transpose" => self.transpose(),
+            "DepthToSpace" | "SpaceToDepth" => self.exchange_depth(),
             "Concat" => self.concat(),
             "Split" => self.split(),
             "Slice" => self.slice(),
             "Gather" => self.gather(),
+            "GatherElements" => self.gather_elements(),
+            "GatherND" => self.gather_tuples(),
+            "ScatterND" => self.scatter_tuples(),
+            "Where" => self.choose(),
             "Expand" => self.expand(),
+            "Tile" => self.tile(),
             "Pad" => self.pad(),
+            "Clip" => self.clip(),
+            "Einsum" => self.einsum(),
             _ => self.function(),
         }
     }
@@ -212,19 +244,10 @@ impl<'a> Planner<'a> {
         match fold(self.node, &inputs)? {
             None => Ok(false),
             Some(constant) => {
-                self.spend(elements(&constant.shape)?)?;
+                self.spent.constant(elements(&constant.shape)?)?;
                 self.tell_constant(constant)?;
                 Ok(true)
             }
-        }
-    }
-
-    /// Counts the numbers of a computed constant.
-    fn spend(&mut self, count: usize) -> Result<(), Refusal> {
-        self.computed = self.computed.saturating_add(count);
-        match self.computed <= MOST_COMPUTED {
-            true => Ok(()),
-            false => Err(Refusal::unsupported("too many computed constants")),
         }
     }
 
@@ -270,30 +293,46 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The only output that is read.
     fn output(&self) -> Result<ValueId, Refusal> {
-        match self.node.outputs[..] {
-            [Some(output)] => Ok(output),
+        let is_read = |output: &&ValueId| self.uses[**output] > 0;
+        match &self.node.outputs[..] {
+            [Some(output), others @ ..] if !others.iter().flatten().any(|id| is_read(&id)) => {
+                Ok(*output)
+            }
             _ => Err(Refusal::unsupported("more than one output")),
         }
     }
 
     fn tell(&mut self, value: ValueId, tensor: Tensor) -> Result<(), Refusal> {
         elements(&tensor.shape)?;
+        limits::check_axes(&tensor.shape)?;
         if tensor.shape.contains(&0) {
             return Err(Refusal::unsupported("a tensor without elements"));
         }
-        self.known.insert(value, Known::Computed(tensor));
+        let known = match &tensor.source {
+            Source::Constant(_) => {
+                let tensor = self.plain(&tensor)?;
+                let Source::Constant(values) = tensor.source else {
+                    return Err(Refusal::unsupported("a constant in another order"));
+                };
+                Known::Constant(Arc::new(Constant::floats(tensor.shape, values)))
+            }
+            _ => Known::Computed(tensor),
+        };
+        self.known.insert(value, known);
         Ok(())
     }
 
     fn tell_constant(&mut self, constant: Constant) -> Result<(), Refusal> {
+        limits::check_axes(&constant.shape)?;
         let output = self.output()?;
         self.known
             .insert(output, Known::Constant(Arc::new(constant)));
         Ok(())
     }
 
-    /// Adds a step that writes a new value of a shape.
+    /// Adds a step that writes a new value of a shape; one that reads constants alone is done now.
     fn step(
         &mut self,
         kind: Kind,
@@ -301,20 +340,38 @@ impl<'a> Planner<'a> {
         shape: &[usize],
         layout: Layout,
     ) -> Result<Tensor, Refusal> {
+        limits::check_axes(shape)?;
         let len = elements(shape)?;
         if len == 0 {
             return Err(Refusal::unsupported("a tensor without elements"));
         }
-        let output = self.lengths.len();
-        self.lengths.push(len);
-        self.steps.push(Some(Step {
-            kind,
-            inputs,
-            output,
-            name: format!("{} {}", self.node.operator, self.node.name),
-        }));
+        let constants: Option<Vec<&[f32]>> = inputs
+            .iter()
+            .map(|input| match input {
+                Source::Constant(values) => Some(&values[..]),
+                _ => None,
+            })
+            .collect();
+        let source = if let Some(constants) = constants {
+            self.spent.constant(len)?;
+            self.spent.work_now(&kind, len)?;
+            let mut values = vec![0.0; len];
+            kind.run(&Team::new(NonZeroUsize::MIN), &constants, &mut values);
+            Source::Constant(values.into())
+        } else {
+            self.spent.step(&kind, len)?;
+            let output = self.lengths.len();
+            self.lengths.push(len);
+            self.steps.push(Some(Step {
+                kind,
+                inputs,
+                output,
+                name: format!("{:.99} {:.99}", self.node.operator, self.node.name),
+            }));
+            Source::Buffer(output)
+        };
         Ok(Tensor {
-            source: Source::Buffer(output),
+            source,
             shape: shape.to_vec(),
             layout,
         })
@@ -368,69 +425,6 @@ impl<'a> Planner<'a> {
             )));
         }
         self.laid_out(tensor, Layout::ChannelsLast)
-    }
-
-    /// Lets the convolution that wrote `input` apply a function, if nobody else reads its sums.
-    fn fuse_function(&mut self, input: ValueId, function: Function) -> Option<Tensor> {
-        let index = *self
-            .convolutions
-            .get(&input)
-            .filter(|_| self.uses[input] == 1)?;
-        let step = self.steps[index].as_mut()?;
-        let Kind::Convolution {
-            function: own,
-            order,
-            ..
-        } = &mut step.kind
-        else {
-            return None;
-        };
-        if *own != Function::Identity || *order == Some(Order::ApplyThenAdd) {
-            return None;
-        }
-        *own = function;
-        let output = self.node.outputs.first().copied().flatten()?;
-        self.convolutions.insert(output, index);
-        self.computed(input)
-    }
-
-    fn computed(&self, value: ValueId) -> Option<Tensor> {
-        match self.known.get(&value) {
-            Some(Known::Computed(tensor)) => Some(tensor.clone()),
-            _ => None,
-        }
-    }
-
-    /// Lets the convolution that wrote `input` add another value of the same shape.
-    fn fuse_shortcut(&mut self, input: ValueId, other: ValueId) -> Option<Tensor> {
-        let index = *self
-            .convolutions
-            .get(&input)
-            .filter(|_| self.uses[input] == 1)?;
-        let (sum, shortcut) = (self.computed(input)?, self.computed(other)?);
-        let same = sum.shape == shortcut.shape && sum.layout == shortcut.layout && input != other;
-        let Kind::Convolution { order: None, .. } = &self.steps[index].as_ref()?.kind else {
-            return None;
-        };
-        if !same || !matches!(shortcut.source, Source::Buffer(_) | Source::Input) {
-            return None;
-        }
-        let mut step = self.steps[index].take()?;
-        if let Kind::Convolution {
-            function, order, ..
-        } = &mut step.kind
-        {
-            *order = Some(match function {
-                Function::Identity => Order::AddThenApply,
-                _ => Order::ApplyThenAdd,
-            });
-        }
-        step.inputs.push(shortcut.source);
-        // To the end, where the other value surely is; nobody has read the sums so far.
-        self.steps.push(Some(step));
-        let output = self.node.outputs.first().copied().flatten()?;
-        self.convolutions.insert(output, self.steps.len() - 1);
-        Some(sum)
     }
 
     /// The packed weights of the node at hand.

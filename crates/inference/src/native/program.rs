@@ -11,7 +11,7 @@ use ferrotype_kernels::finish::{Function, Order};
 use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
 use ferrotype_kernels::strided::{self, Axis, Operation, PairAxis};
 use ferrotype_kernels::team::Team;
-use ferrotype_kernels::windows::{self, Pool, Reduction, Sample};
+use ferrotype_kernels::windows::{self, Pool, Reduction, Sample, Taps};
 
 use super::refusal::Refusal;
 use super::tensor::MOST_NUMBERS;
@@ -70,6 +70,13 @@ pub(crate) enum Kind {
         channels: usize,
         samples: [Vec<Sample>; 2],
     },
+    /// One axis of `[outer, len, inner]` mixed to another length.
+    Resample {
+        taps: Taps,
+        sizes: [usize; 3],
+    },
+    /// Elements of the first input, or of the second behind it.
+    Take(Arc<[u32]>),
     LayerNorm {
         epsilon: f32,
     },
@@ -159,6 +166,11 @@ impl Program {
             memory,
             outputs,
         })
+    }
+
+    /// Numbers that live at a time.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The steps with their names, for reports.
@@ -295,7 +307,27 @@ impl<'a> Lender<'a> {
 }
 
 impl Kind {
-    fn run(&self, team: &Team, inputs: &[&[f32]], target: &mut [f32]) {
+    /// About how many multiplications it takes to write `len` numbers.
+    pub(crate) fn work(&self, len: usize) -> u64 {
+        let each = match self {
+            // Weights that are read for each pixel.
+            Self::Convolution { prepared, .. } => {
+                let weights = prepared.memory() / size_of::<f32>();
+                weights / prepared.out_channels().max(1)
+            }
+            Self::Pool { kernel, .. } => kernel[0].saturating_mul(kernel[1]),
+            Self::Reduce(_, [_, len, _]) => *len,
+            Self::Resample { taps, .. } => taps.count,
+            Self::Product {
+                sizes: [_, inner, _],
+                ..
+            } => *inner,
+            _ => 1,
+        };
+        (len as u64).saturating_mul(each.max(1) as u64)
+    }
+
+    pub(crate) fn run(&self, team: &Team, inputs: &[&[f32]], target: &mut [f32]) {
         match self {
             Self::Convolution {
                 prepared,
@@ -360,6 +392,13 @@ impl Kind {
                 channels,
                 samples: [rows, columns],
             } => windows::resize(team, *input, *channels, [rows, columns], inputs[0], target),
+            Self::Resample { taps, sizes } => {
+                windows::resample(team, taps, *sizes, inputs[0], target);
+            }
+            Self::Take(places) => {
+                let second = inputs.get(1).copied().unwrap_or_default();
+                strided::take(team, places, [inputs[0], second], target);
+            }
             Self::LayerNorm { epsilon } => {
                 let shift = inputs.get(2).copied().unwrap_or_default();
                 windows::layer_norm(team, *epsilon, [inputs[1], shift], inputs[0], target);

@@ -20,14 +20,32 @@ fn lift_constants(network: &mut Network) {
     let nodes = std::mem::take(&mut network.nodes);
     for node in nodes {
         match (&node.operator[..], &node.attributes[..], &node.outputs[..]) {
-            ("Constant", [(name, Attribute::Tensor(tensor))], [Some(output)])
-                if name == "value" =>
-            {
-                network.constants.insert(*output, Arc::clone(tensor));
-            }
+            ("Constant", [(name, value)], [Some(output)]) => match constant_of(name, value) {
+                Some(constant) => {
+                    network.constants.insert(*output, constant);
+                }
+                None => network.nodes.push(node),
+            },
             _ => network.nodes.push(node),
         }
     }
+}
+
+/// The constant of a `Constant` node's attribute.
+fn constant_of(name: &str, value: &Attribute) -> Option<Arc<Constant>> {
+    let constant = match (name, value) {
+        ("value", Attribute::Tensor(tensor)) => return Some(Arc::clone(tensor)),
+        ("value_float", Attribute::Float(value)) => Constant::floats(Vec::new(), vec![*value]),
+        ("value_int", Attribute::Integer(value)) => Constant::whole(Vec::new(), vec![*value]),
+        ("value_floats", Attribute::Floats(values)) => {
+            Constant::floats(vec![values.len()], values.clone())
+        }
+        ("value_ints", Attribute::Integers(values)) => {
+            Constant::whole(vec![values.len()], values.clone())
+        }
+        _ => return None,
+    };
+    Some(Arc::new(constant))
 }
 
 /// The node that writes each value.
@@ -100,7 +118,7 @@ fn folded(network: &Network, convolution: &Node, norm: &Node) -> Option<[Constan
     let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|place| get(norm, place));
     let [scale, shift, mean, variance] = [scale?.1, shift?.1, mean?.1, variance?.1];
     let lengths = [&bias, &scale, &shift, &mean, &variance].map(|values| values.len());
-    if outputs == 0 || lengths != [outputs; 5] {
+    if weight.is_empty() || lengths != [outputs; 5] {
         return None;
     }
     let epsilon = norm.attributes.iter().find(|(name, _)| name == "epsilon");

@@ -1,12 +1,12 @@
 //! Functions of one number and operations on two.
 
-use ferrotype_kernels::finish::Function;
-use ferrotype_kernels::strided::{Operation, PairAxis};
-use ferrotype_kernels::windows::Reduction;
+use ferrotype_kernels::finish::{Function, Uncommon};
+use ferrotype_kernels::strided::Operation;
 
-use super::{Kind, Known, Layout, Planner, Tensor, axis_of, order};
-use crate::native::fold::broadcast;
+use super::{Known, Layout, Planner, Tensor, parts};
+use crate::native::fold::{broadcast, cast};
 use crate::native::refusal::Refusal;
+use crate::native::tensor::Numbers;
 
 impl Planner<'_> {
     /// A function of one number; refuses operators that nobody knows.
@@ -14,20 +14,6 @@ impl Planner<'_> {
         let mut attributes = self.attributes();
         let function = match &self.node.operator[..] {
             "Relu" => Function::RELU,
-            "Clip" => {
-                let (mut low, mut high) = (f32::NEG_INFINITY, f32::INFINITY);
-                if self.network.opset < 11 {
-                    low = attributes.float("min", low)?;
-                    high = attributes.float("max", high)?;
-                } else {
-                    for (place, limit) in [(1, &mut low), (2, &mut high)] {
-                        if let Some(constant) = self.optional_constant(place)? {
-                            *limit = constant.as_float()?;
-                        }
-                    }
-                }
-                Function::Clip { low, high }
-            }
             "LeakyRelu" => Function::LeakyRelu {
                 slope: attributes.float("alpha", 0.01)?,
             },
@@ -55,6 +41,31 @@ impl Planner<'_> {
                 alpha: attributes.float("alpha", 1.0)?,
             },
             "Softplus" => Function::Softplus,
+            "Log" => Function::Uncommon(Uncommon::Log),
+            "Floor" => Function::Uncommon(Uncommon::Floor),
+            "Ceil" => Function::Uncommon(Uncommon::Ceil),
+            "Round" => Function::Uncommon(Uncommon::Round),
+            "Sign" => Function::Uncommon(Uncommon::Sign),
+            "Sin" => Function::Uncommon(Uncommon::Sin),
+            "Cos" => Function::Uncommon(Uncommon::Cos),
+            "Softsign" => Function::Uncommon(Uncommon::Softsign),
+            "Selu" => Function::Uncommon(Uncommon::Selu {
+                alpha: attributes.float("alpha", 1.673_263_2)?,
+                gamma: attributes.float("gamma", 1.050_701)?,
+            }),
+            "Celu" => Function::Uncommon(Uncommon::Celu {
+                alpha: attributes.float("alpha", 1.0)?,
+            }),
+            "ThresholdedRelu" => Function::Uncommon(Uncommon::ThresholdedRelu {
+                alpha: attributes.float("alpha", 1.0)?,
+            }),
+            "Shrink" => Function::Uncommon(Uncommon::Shrink {
+                lambda: attributes.float("lambd", 0.5)?,
+                bias: attributes.float("bias", 0.0)?,
+            }),
+            "Swish" => Function::Uncommon(Uncommon::Swish {
+                alpha: attributes.float("alpha", 1.0)?,
+            }),
             _ => return Err(Refusal::unsupported("the native runtime does not have it")),
         };
         attributes.finish()?;
@@ -71,9 +82,107 @@ impl Planner<'_> {
             return self.tell(output, tensor);
         }
         let input = self.tensor(0)?;
-        let (shape, layout) = (input.shape.clone(), input.layout);
-        let tensor = self.step(Kind::Function(function), vec![input.source], &shape, layout)?;
+        let tensor = self.function_of(input, function)?;
         self.tell(output, tensor)
+    }
+
+    /// Limits that are constants make a function, others are maxima and minima.
+    pub(super) fn clip(&mut self) -> Result<(), Refusal> {
+        let mut attributes = self.attributes();
+        let (mut low, mut high) = (f32::NEG_INFINITY, f32::INFINITY);
+        if self.network.opset < 11 {
+            low = attributes.float("min", low)?;
+            high = attributes.float("max", high)?;
+            attributes.finish()?;
+            return self.apply(Function::Clip { low, high });
+        }
+        attributes.finish()?;
+        let is_computed = |limit: &Option<Known>| matches!(limit, Some(Known::Computed(_)));
+        if !is_computed(&self.optional(1)?) && !is_computed(&self.optional(2)?) {
+            for (place, limit) in [(1, &mut low), (2, &mut high)] {
+                if let Some(constant) = self.optional_constant(place)? {
+                    *limit = constant.as_float()?;
+                }
+            }
+            return self.apply(Function::Clip { low, high });
+        }
+        let mut clipped = self.tensor(0)?;
+        for (place, operation) in [(1, Operation::Maximum), (2, Operation::Minimum)] {
+            if self.optional(place)?.is_some() {
+                let limit = self.tensor(place)?;
+                if limit.len() != 1 {
+                    return Err(Refusal::malformed("a limit of several numbers"));
+                }
+                let limit = Tensor {
+                    shape: Vec::new(),
+                    layout: Layout::Plain,
+                    ..limit
+                };
+                clipped = self.pair_of(operation, clipped, limit)?;
+            }
+        }
+        let output = self.output()?;
+        self.tell(output, clipped)
+    }
+
+    /// `max(x, 0) + slope · min(x, 0)`
+    pub(super) fn parametric_relu(&mut self) -> Result<(), Refusal> {
+        self.attributes().finish()?;
+        if let Some(Known::Constant(slope)) = self.optional(1)?
+            && let Ok(slope) = slope.as_float()
+        {
+            return self.apply(Function::LeakyRelu { slope });
+        }
+        let (input, slope) = (self.tensor(0)?, self.tensor(1)?);
+        if broadcast(&input.shape, &slope.shape)? != input.shape {
+            return Err(Refusal::malformed("more slopes than numbers"));
+        }
+        let above = self.function_of(input.clone(), Function::RELU)?;
+        let below = Function::Clip {
+            low: f32::NEG_INFINITY,
+            high: 0.0,
+        };
+        let below = self.function_of(input, below)?;
+        let below = self.pair_of(Operation::Multiply, below, slope)?;
+        let sum = self.pair_of(Operation::Add, above, below)?;
+        let output = self.output()?;
+        self.tell(output, sum)
+    }
+
+    /// An operation over any number of values.
+    pub(super) fn combine_all(&mut self) -> Result<(), Refusal> {
+        self.attributes().finish()?;
+        let (operation, is_mean) = match &self.node.operator[..] {
+            "Max" => (Operation::Maximum, false),
+            "Min" => (Operation::Minimum, false),
+            "Sum" => (Operation::Add, false),
+            _ => (Operation::Add, true),
+        };
+        let count = self.node.inputs.len();
+        let mut all = self.tensor(0)?;
+        for place in 1..count {
+            let next = self.tensor(place)?;
+            all = self.pair_of(operation, all, next)?;
+        }
+        if is_mean {
+            let share = parts::number(1.0 / count as f32);
+            all = self.pair_of(Operation::Multiply, all, share)?;
+        }
+        let output = self.output()?;
+        self.tell(output, all)
+    }
+
+    /// Common powers without the function.
+    fn power(&mut self, base: Tensor, exponent: f32) -> Result<Option<Tensor>, Refusal> {
+        Ok(Some(if exponent == 2.0 {
+            self.pair_of(Operation::Multiply, base.clone(), base)?
+        } else if exponent == 0.5 {
+            self.function_of(base, Function::Sqrt)?
+        } else if exponent == -1.0 {
+            self.function_of(base, Function::Reciprocal)?
+        } else {
+            return Ok(None);
+        }))
     }
 
     pub(super) fn combine(&mut self) -> Result<(), Refusal> {
@@ -83,8 +192,6 @@ impl Planner<'_> {
             "Sub" => Operation::Subtract,
             "Mul" => Operation::Multiply,
             "Div" => Operation::Divide,
-            "Max" => Operation::Maximum,
-            "Min" => Operation::Minimum,
             _ => Operation::Power,
         };
         let [Some(left_id), Some(right_id)] = self.node.inputs[..] else {
@@ -103,32 +210,50 @@ impl Planner<'_> {
                 return self.tell(output, tensor);
             }
         }
+        if operation == Operation::Power
+            && let Some(Known::Constant(exponent)) = self.optional(1)?
+            && exponent.shape.iter().all(|size| *size == 1)
+            && exponent.shape.len() <= self.tensor(0)?.shape.len()
+        {
+            let exponent = match &exponent.numbers {
+                Numbers::Floats(values) => values.first().copied(),
+                Numbers::Whole(values) => values.first().map(|value| *value as f32),
+            };
+            let (base, exponent) = (self.tensor(0)?, exponent.unwrap_or_default());
+            let power = match self.power(base.clone(), exponent)? {
+                Some(power) => power,
+                None => self.pair_of(operation, base, parts::number(exponent))?,
+            };
+            return self.tell(output, power);
+        }
         let (left, right) = (self.tensor(0)?, self.tensor(1)?);
-        let shape = broadcast(&left.shape, &right.shape)?;
-        let is_last = |tensor: &Tensor| {
-            tensor.layout == Layout::ChannelsLast && tensor.shape.len() == shape.len()
-        };
-        let layout = match shape.len() == 4 && (is_last(&left) || is_last(&right)) {
-            true => Layout::ChannelsLast,
-            false => Layout::Plain,
-        };
-        let (left_strides, right_strides) =
-            (repeated(&left, shape.len()), repeated(&right, shape.len()));
-        let axes = order(shape.len(), layout).into_iter().map(|axis| PairAxis {
-            len: shape[axis],
-            left: left_strides[axis],
-            right: right_strides[axis],
-        });
-        let kind = Kind::Combine(operation, axes.collect());
-        let tensor = self.step(kind, vec![left.source, right.source], &shape, layout)?;
+        let tensor = self.pair_of(operation, left, right)?;
         self.tell(output, tensor)
     }
 
     pub(super) fn pass_on(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
         match &self.node.operator[..] {
+            "CastLike" => {
+                attributes.integer("saturate", 1)?;
+                attributes.text("round_mode", "up")?;
+                let like = self.optional(1)?;
+                let is_float = match &like {
+                    Some(Known::Computed(_)) => true,
+                    Some(Known::Constant(like)) => like.as_floats().is_ok(),
+                    None => false,
+                };
+                if !is_float {
+                    return Err(Refusal::unsupported("to whole numbers"));
+                }
+                if let Some(Known::Constant(constant)) = self.optional(0)? {
+                    attributes.finish()?;
+                    return self.tell_constant(cast(&constant, 1)?);
+                }
+            }
             "Cast" => {
                 attributes.integer("saturate", 1)?;
+                attributes.text("round_mode", "up")?;
                 if attributes.integer("to", 0)? != 1 {
                     return Err(Refusal::unsupported("to other than 32-bit floats"));
                 }
@@ -136,7 +261,9 @@ impl Planner<'_> {
             "Dropout" => {
                 attributes.float("ratio", 0.5)?;
                 attributes.integer("seed", 0)?;
-                if self.node.inputs.get(2).copied().flatten().is_some() {
+                if let Some(training) = self.optional_constant(2)?
+                    && training.as_whole()? != [0]
+                {
                     return Err(Refusal::unsupported("training"));
                 }
             }
@@ -166,83 +293,4 @@ impl Planner<'_> {
             }
         }
     }
-
-    pub(super) fn reduce(&mut self) -> Result<(), Refusal> {
-        let mut attributes = self.attributes();
-        let keep = attributes.integer("keepdims", 1)? != 0;
-        let empty_is_none = attributes.integer("noop_with_empty_axes", 0)? != 0;
-        let mut axes = attributes.integers("axes")?.map(<[i64]>::to_vec);
-        attributes.finish()?;
-        if let Some(constant) = self.optional_constant(1)? {
-            axes = Some(constant.as_whole()?.to_vec());
-        }
-        let input = self.tensor(0)?;
-        let rank = input.shape.len();
-        let mut axes = match axes.filter(|axes| !axes.is_empty()) {
-            Some(axes) => axes
-                .into_iter()
-                .map(|axis| axis_of(axis, rank))
-                .collect::<Result<Vec<_>, _>>()?,
-            None if empty_is_none => return Err(Refusal::unsupported("no axes")),
-            None => (0..rank).collect(),
-        };
-        axes.sort_unstable();
-        axes.dedup();
-        let reduction = match &self.node.operator[..] {
-            "ReduceSum" => Reduction::Sum,
-            "ReduceMax" => Reduction::Maximum,
-            "ReduceMin" => Reduction::Minimum,
-            _ => Reduction::Mean,
-        };
-        let input = match middle(&input, &axes) {
-            Some(_) => input,
-            None => self.plain(&input)?,
-        };
-        let Some(sizes) = middle(&input, &axes) else {
-            return Err(Refusal::unsupported("axes that do not follow each other"));
-        };
-        let mut shape = input.shape.clone();
-        axes.iter().for_each(|axis| shape[*axis] = 1);
-        let output = self.output()?;
-        let kind = Kind::Reduce(reduction, sizes);
-        let layout = input.layout;
-        let mut tensor = self.step(kind, vec![input.source], &shape, layout)?;
-        if !keep {
-            tensor = self.plain(&tensor)?;
-            let kept = (0..rank).filter(|axis| !axes.contains(axis));
-            tensor.shape = kept.map(|axis| shape[axis]).collect();
-        }
-        self.tell(output, tensor)
-    }
-}
-
-/// Sizes before, along and behind axes, if they follow each other in memory.
-fn middle(tensor: &Tensor, axes: &[usize]) -> Option<[usize; 3]> {
-    let order = tensor.order();
-    let first = order.iter().position(|axis| axes.contains(axis))?;
-    let end = first + axes.len();
-    let size = |axes: &[usize]| axes.iter().map(|axis| tensor.shape[*axis]).product();
-    let together = order
-        .get(first..end)?
-        .iter()
-        .all(|axis| axes.contains(axis));
-    together.then(|| {
-        [
-            size(&order[..first]),
-            size(&order[first..end]),
-            size(&order[end..]),
-        ]
-    })
-}
-
-/// A value's strides among `rank` axes, zero where it is repeated.
-fn repeated(tensor: &Tensor, rank: usize) -> Vec<usize> {
-    let own = tensor.strides();
-    let missing = rank - own.len();
-    (0..rank)
-        .map(|axis| match axis.checked_sub(missing) {
-            Some(axis) if tensor.shape[axis] > 1 => own[axis],
-            _ => 0,
-        })
-        .collect()
 }

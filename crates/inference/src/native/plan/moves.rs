@@ -11,33 +11,30 @@ use crate::native::fold::sizes;
 use crate::native::refusal::Refusal;
 use crate::native::tensor::{Constant, Numbers, elements};
 
-/// Rows that a gathering takes at most.
-const MOST_GATHERED: usize = 1 << 16;
-
 /// Something that is moved: its shape and how it lies.
-struct Moved {
-    known: Known,
-    shape: Vec<usize>,
-    layout: Layout,
+pub(super) struct Moved {
+    pub(super) known: Known,
+    pub(super) shape: Vec<usize>,
+    pub(super) layout: Layout,
 }
 
 impl Moved {
-    fn strides(&self) -> Vec<usize> {
+    pub(super) fn strides(&self) -> Vec<usize> {
         strides(&self.shape, self.layout)
     }
 }
 
 /// Elements that are moved into a new value.
-struct Move {
-    sources: Vec<Moved>,
-    pieces: Vec<Piece>,
-    shape: Vec<usize>,
-    layout: Layout,
-    fill: Option<f32>,
+pub(super) struct Move {
+    pub(super) sources: Vec<Moved>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) shape: Vec<usize>,
+    pub(super) layout: Layout,
+    pub(super) fill: Option<f32>,
 }
 
 impl Planner<'_> {
-    fn moved(&self, place: usize) -> Result<Moved, Refusal> {
+    pub(super) fn moved(&self, place: usize) -> Result<Moved, Refusal> {
         let known = self
             .optional(place)?
             .ok_or_else(|| Refusal::malformed(format!("input {place} is missing")))?;
@@ -54,7 +51,7 @@ impl Planner<'_> {
 
     /// Moves the elements of one value to a plain one of `shape`; `from` tells how far apart those of
     /// each axis lie.
-    fn carry_out_one(
+    pub(super) fn carry_out_one(
         &mut self,
         output: usize,
         input: Moved,
@@ -81,8 +78,10 @@ impl Planner<'_> {
     }
 
     /// Moves elements: now, if all are known, else in a step.
-    fn carry_out(&mut self, output: usize, work: Move) -> Result<(), Refusal> {
+    pub(super) fn carry_out(&mut self, output: usize, work: Move) -> Result<(), Refusal> {
         let count = elements(&work.shape)?;
+        let sizes = work.pieces.iter().map(|piece| 4 * (2 + piece.axes.len()));
+        self.spent.constant(sizes.sum())?;
         let constants: Option<Vec<Arc<Constant>>> = work
             .sources
             .iter()
@@ -92,7 +91,7 @@ impl Planner<'_> {
             })
             .collect();
         if let Some(constants) = constants.filter(|_| work.layout == Layout::Plain) {
-            self.spend(count)?;
+            self.spent.constant(count)?;
             let constant = moved_constants(&constants, &work, count)?;
             self.known
                 .insert(output, Known::Constant(Arc::new(constant)));
@@ -111,6 +110,32 @@ impl Planner<'_> {
         };
         let tensor = self.step(kind, inputs, &work.shape, work.layout)?;
         self.tell(output, tensor)
+    }
+
+    /// A copy with its axes in another order.
+    pub(super) fn permuted(&mut self, tensor: &Tensor, perm: &[usize]) -> Result<Tensor, Refusal> {
+        let own = tensor.strides();
+        let shape: Vec<usize> = perm.iter().map(|axis| tensor.shape[*axis]).collect();
+        let from: Vec<usize> = perm.iter().map(|axis| own[*axis]).collect();
+        let to = strides(&shape, Layout::Plain);
+        if from == to {
+            return Ok(Tensor {
+                source: tensor.source.clone(),
+                shape,
+                layout: Layout::Plain,
+            });
+        }
+        let piece = Piece {
+            input: 0,
+            axes: axes_of(&shape, &from, &to, Layout::Plain),
+            source_start: 0,
+            target_start: 0,
+        };
+        let kind = Kind::Copy {
+            fill: None,
+            pieces: vec![piece],
+        };
+        self.step(kind, vec![tensor.source.clone()], &shape, Layout::Plain)
     }
 
     pub(super) fn transpose(&mut self) -> Result<(), Refusal> {
@@ -328,7 +353,7 @@ impl Planner<'_> {
         attributes.finish()?;
         let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
         let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
-        if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] || starts.len() > rank {
             return Err(Refusal::malformed("lists of different lengths"));
         }
         let mut shape = input.shape.clone();
@@ -343,123 +368,6 @@ impl Planner<'_> {
         }
         let output = self.output()?;
         self.cut(&input, output, &begin, &step, shape)
-    }
-
-    pub(super) fn gather(&mut self) -> Result<(), Refusal> {
-        let mut attributes = self.attributes();
-        let axis = attributes.integer("axis", 0)?;
-        attributes.finish()?;
-        let input = self.moved(0)?;
-        let axis = axis_of(axis, input.shape.len())?;
-        let indices = self.constant(1)?;
-        let list = indices.as_whole()?;
-        if list.len() > MOST_GATHERED {
-            return Err(Refusal::unsupported("very many indices"));
-        }
-        let shape = [
-            &input.shape[..axis],
-            &indices.shape[..],
-            &input.shape[axis + 1..],
-        ]
-        .concat();
-        // As if the indices were along one axis.
-        let mut flat = input.shape.clone();
-        flat[axis] = list.len();
-        let (from, to) = (input.strides(), strides(&flat, Layout::Plain));
-        let mut single = flat.clone();
-        single[axis] = 1;
-        let mut pieces = Vec::new();
-        for (place, index) in list.iter().enumerate() {
-            let index = axis_of(*index, input.shape[axis])?;
-            pieces.push(Piece {
-                input: 0,
-                axes: axes_of(&single, &from, &to, Layout::Plain),
-                source_start: index * from[axis],
-                target_start: place * to[axis],
-            });
-        }
-        let output = self.output()?;
-        self.carry_out(
-            output,
-            Move {
-                sources: vec![input],
-                pieces,
-                shape,
-                layout: Layout::Plain,
-                fill: None,
-            },
-        )
-    }
-
-    pub(super) fn expand(&mut self) -> Result<(), Refusal> {
-        self.attributes().finish()?;
-        let input = self.moved(0)?;
-        let wanted = sizes(self.constant(1)?.as_ref())?;
-        let shape = crate::native::fold::broadcast(&input.shape, &wanted)?;
-        let own = input.strides();
-        let missing = shape.len() - own.len();
-        let from: Vec<usize> = (0..shape.len())
-            .map(|axis| match axis.checked_sub(missing) {
-                Some(axis) if input.shape[axis] > 1 => own[axis],
-                _ => 0,
-            })
-            .collect();
-        let output = self.output()?;
-        self.carry_out_one(output, input, shape, &from)
-    }
-
-    pub(super) fn pad(&mut self) -> Result<(), Refusal> {
-        let mut attributes = self.attributes();
-        let mode = attributes.text("mode", "constant")?;
-        let (pads, fill) = if self.network.opset < 11 {
-            let pads = attributes.integers("pads")?.unwrap_or_default().to_vec();
-            (pads, attributes.float("value", 0.0)?)
-        } else {
-            let fill = match self.optional_constant(2)? {
-                None => 0.0,
-                Some(fill) => fill.as_float()?,
-            };
-            if self.optional(3)?.is_some() {
-                return Err(Refusal::unsupported("padding of chosen axes"));
-            }
-            (self.constant(1)?.as_whole()?.to_vec(), fill)
-        };
-        attributes.finish()?;
-        let input = self.moved(0)?;
-        let rank = input.shape.len();
-        if mode != "constant" || pads.len() != 2 * rank {
-            return Err(Refusal::unsupported(format!(
-                "`mode` of `{mode}`, pads {pads:?}"
-            )));
-        }
-        let pads = sizes(&Constant::whole(vec![pads.len()], pads))?;
-        let shape: Vec<usize> = (0..rank)
-            .map(|axis| {
-                input.shape[axis]
-                    .saturating_add(pads[axis])
-                    .saturating_add(pads[axis + rank])
-            })
-            .collect();
-        elements(&shape)?;
-        let to = strides(&shape, input.layout);
-        let piece = Piece {
-            input: 0,
-            axes: axes_of(&input.shape, &input.strides(), &to, input.layout),
-            source_start: 0,
-            target_start: (0..rank).map(|axis| pads[axis] * to[axis]).sum(),
-        };
-        let layout = input.layout;
-        let output = self.output()?;
-        self.carry_out(
-            output,
-            Move {
-                sources: vec![input],
-                pieces: vec![piece],
-                shape,
-                layout,
-                fill: Some(fill),
-            },
-        )
     }
 }
 
@@ -487,7 +395,7 @@ fn span(len: usize, start: i64, end: i64, step: i64) -> Result<(usize, usize), R
     Ok((start.max(0) as usize, count))
 }
 
-fn axes_of(shape: &[usize], from: &[usize], to: &[usize], layout: Layout) -> Vec<Axis> {
+pub(super) fn axes_of(shape: &[usize], from: &[usize], to: &[usize], layout: Layout) -> Vec<Axis> {
     order(shape.len(), layout)
         .into_iter()
         .map(|axis| Axis {

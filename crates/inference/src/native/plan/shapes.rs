@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::limits::check_axes;
 use super::{Known, Planner, axis_of};
 use crate::native::refusal::Refusal;
 use crate::native::tensor::{Constant, elements};
@@ -9,14 +10,22 @@ use crate::native::tensor::{Constant, elements};
 impl Planner<'_> {
     pub(super) fn shape_of(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
-        let start = attributes.integer("start", 0)?;
-        let end = attributes.integer("end", i64::MAX)?;
+        let is_size = self.node.operator == "Size";
+        let (mut start, mut end) = (0, i64::MAX);
+        if !is_size {
+            start = attributes.integer("start", start)?;
+            end = attributes.integer("end", end)?;
+        }
         attributes.finish()?;
         let shape = match self.optional(0)? {
             Some(Known::Computed(tensor)) => tensor.shape,
             Some(Known::Constant(constant)) => constant.shape.clone(),
             None => return Err(Refusal::malformed("no input")),
         };
+        if is_size {
+            let count = elements(&shape)?;
+            return self.tell_constant(Constant::whole(Vec::new(), vec![count as i64]));
+        }
         let rank = shape.len() as i64;
         let place = |place: i64| {
             let counted = if place < 0 {
@@ -45,6 +54,7 @@ impl Planner<'_> {
             "Squeeze" => self.squeezed(&old)?,
             _ => self.unsqueezed(&old)?,
         };
+        check_axes(&shape)?;
         if elements(&shape)? != elements(&old)? {
             return Err(Refusal::malformed(format!("from {old:?} to {shape:?}")));
         }
@@ -124,6 +134,9 @@ impl Planner<'_> {
         let Some(axes) = given else {
             return Ok(None);
         };
+        if axes.len() > rank {
+            return Err(Refusal::malformed("more axes than there are"));
+        }
         let axes = axes.into_iter().map(|axis| axis_of(axis, rank));
         let mut axes = axes.collect::<Result<Vec<_>, _>>()?;
         axes.sort_unstable();

@@ -1,29 +1,58 @@
-//! Convolution, pooling and resizing.
+//! Convolution and pooling.
 
 use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, Weights};
 use ferrotype_kernels::finish::Function;
-use ferrotype_kernels::windows::{Pool, Reduction, Sample};
+use ferrotype_kernels::windows::{Pool, Reduction};
 
-use super::{Kind, Layout, Planner, Tensor};
+use super::{Kind, Layout, Planner, Source, Tensor};
 use crate::native::graph::Attributes;
 use crate::native::refusal::Refusal;
-use crate::native::tensor::Constant;
 
 /// Sizes of an image's input at most along an axis, so that arithmetic of places stays small.
-const MOST_SIDE: usize = 1 << 20;
+pub(super) const MOST_SIDE: usize = 1 << 20;
+
+/// Whether windows have two axes or one: a line is an image of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Across {
+    Image,
+    Line,
+}
 
 /// Two numbers from an attribute.
-fn pair(values: Option<&[i64]>, default: usize) -> Result<[usize; 2], Refusal> {
+pub(super) fn pair(
+    values: Option<&[i64]>,
+    default: usize,
+    across: Across,
+) -> Result<[usize; 2], Refusal> {
     let positive = |value: i64| {
         let size = usize::try_from(value).ok();
         size.filter(|size| (1..=MOST_SIDE).contains(size))
             .ok_or_else(|| Refusal::malformed(format!("a size of `{value}`")))
     };
-    match values {
-        None => Ok([default; 2]),
-        Some([height, width]) => Ok([positive(*height)?, positive(*width)?]),
-        Some(_) => Err(Refusal::unsupported("windows with other than two axes")),
+    match (values, across) {
+        (None, _) => Ok([default; 2]),
+        (Some([height, width]), Across::Image) => Ok([positive(*height)?, positive(*width)?]),
+        (Some([len]), Across::Line) => Ok([1, positive(*len)?]),
+        (Some(_), _) => Err(Refusal::malformed("windows of other axes than the input")),
     }
+}
+
+/// Padding above, on the left, below and on the right, from the attribute `pads`.
+pub(super) fn sides(pads: Option<&[i64]>, across: Across) -> Result<[usize; 4], Refusal> {
+    let side = |value: &i64| {
+        usize::try_from(*value)
+            .ok()
+            .filter(|pad| *pad <= MOST_SIDE)
+            .ok_or_else(|| Refusal::unsupported(format!("a padding of `{value}`")))
+    };
+    Ok(match (pads, across) {
+        (None, _) => [0; 4],
+        (Some([top, left, bottom, right]), Across::Image) => {
+            [side(top)?, side(left)?, side(bottom)?, side(right)?]
+        }
+        (Some([before, after]), Across::Line) => [0, side(before)?, 0, side(after)?],
+        (Some(_), _) => return Err(Refusal::malformed("pads of other axes than the input")),
+    })
 }
 
 /// Geometry of windows with the padding at the end.
@@ -38,33 +67,24 @@ fn windows(
     kernel: [usize; 2],
     shape: &[usize],
     ceil: bool,
+    across: Across,
 ) -> Result<Windows, Refusal> {
-    let stride = pair(attributes.integers("strides")?, 1)?;
-    let dilation = pair(attributes.integers("dilations")?, 1)?;
-    let pads = attributes.integers("pads")?;
+    let stride = pair(attributes.integers("strides")?, 1, across)?;
+    let dilation = pair(attributes.integers("dilations")?, 1, across)?;
+    let explicit = sides(attributes.integers("pads")?, across)?;
     let auto = attributes.text("auto_pad", "NOTSET")?;
     let input = [shape[2], shape[3]];
+    if input.iter().chain(&kernel).any(|size| *size > MOST_SIDE) {
+        return Err(Refusal::unsupported("an image that is too large"));
+    }
     let mut padding = [[0; 2]; 2];
     let mut output = [0; 2];
-    let explicit = match pads {
-        None => [0; 4],
-        Some([top, left, bottom, right]) => [*top, *left, *bottom, *right],
-        Some(_) => return Err(Refusal::malformed("pads of other than two axes")),
-    };
     for axis in 0..2 {
         let reach = (kernel[axis] - 1) * dilation[axis] + 1;
         let same = input[axis].div_ceil(stride[axis]);
         let total = ((same.max(1) - 1) * stride[axis] + reach).saturating_sub(input[axis]);
         padding[axis] = match auto {
-            "NOTSET" | "" => {
-                let side = |value: i64| {
-                    usize::try_from(value)
-                        .ok()
-                        .filter(|pad| *pad <= MOST_SIDE)
-                        .ok_or_else(|| Refusal::unsupported(format!("a padding of `{value}`")))
-                };
-                [side(explicit[axis])?, side(explicit[axis + 2])?]
-            }
+            "NOTSET" | "" => [explicit[axis], explicit[axis + 2]],
             "VALID" => [0, 0],
             "SAME_UPPER" => [total / 2, total - total / 2],
             "SAME_LOWER" => [total - total / 2, total / 2],
@@ -100,21 +120,24 @@ fn windows(
 impl Planner<'_> {
     pub(super) fn convolution(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
-        let input = self.tensor(0)?;
-        if input.shape.len() != 4 {
-            // Refuses it.
-            self.image(&input)?;
-        }
+        let (input, across) = self.image_in_any_layout(0)?;
         let weight = self.constant(1)?;
         let bias = self.optional_constant(2)?;
-        let [out_channels, inputs, height, width] = weight.shape[..] else {
-            return Err(Refusal::unsupported("weights with other than four axes"));
+        let (out_channels, inputs, kernel) = match (&weight.shape[..], across) {
+            ([outputs, inputs, height, width], Across::Image) => {
+                (*outputs, *inputs, [*height, *width])
+            }
+            ([outputs, inputs, len], Across::Line) => (*outputs, *inputs, [1, *len]),
+            _ => return Err(Refusal::malformed("weights of other axes than the input")),
         };
-        let kernel = [height, width];
-        let given = pair(attributes.integers("kernel_shape")?, 0).unwrap_or(kernel);
+        let [height, width] = kernel;
+        let given = match attributes.integers("kernel_shape")? {
+            Some(given) => pair(Some(given), 1, across)?,
+            None => kernel,
+        };
         let groups = usize::try_from(attributes.integer("group", 1)?).unwrap_or(0);
         let in_channels = input.shape[1];
-        if (given != kernel && given != [0, 0])
+        if given != kernel
             || groups == 0
             || height * width * out_channels == 0
             || inputs.checked_mul(groups) != Some(in_channels)
@@ -128,7 +151,7 @@ impl Planner<'_> {
                 weight.shape
             )));
         }
-        let geometry = windows(&mut attributes, kernel, &input.shape, false)?.geometry;
+        let geometry = windows(&mut attributes, kernel, &input.shape, false, across)?.geometry;
         attributes.finish()?;
         let weights = Weights {
             values: weight.as_floats()?,
@@ -167,21 +190,47 @@ impl Planner<'_> {
             geometry.output[0],
             geometry.output[1],
         ];
-        self.write_sums(kind, input, &shape, Layout::ChannelsLast)
+        let sums = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
+        match across {
+            Across::Image => self.tell_sums(sums),
+            Across::Line => self.tell_across(sums, across),
+        }
     }
 
-    /// Adds a step whose sums may be finished by what follows.
-    pub(super) fn write_sums(
-        &mut self,
-        kind: Kind,
-        input: Tensor,
-        shape: &[usize],
-        layout: Layout,
-    ) -> Result<(), Refusal> {
+    /// Tells the sums of the last step, which may be finished by what follows.
+    pub(super) fn tell_sums(&mut self, sums: Tensor) -> Result<(), Refusal> {
         let output = self.output()?;
-        let tensor = self.step(kind, vec![input.source], shape, layout)?;
-        self.convolutions.insert(output, self.steps.len() - 1);
+        if matches!(sums.source, Source::Buffer(_)) {
+            self.convolutions.insert(output, self.steps.len() - 1);
+        }
+        self.tell(output, sums)
+    }
+
+    /// Tells an image, or the line that it stands for.
+    pub(super) fn tell_across(&mut self, image: Tensor, across: Across) -> Result<(), Refusal> {
+        let output = self.output()?;
+        let tensor = match across {
+            Across::Image => image,
+            Across::Line => self.as_line(&image)?,
+        };
         self.tell(output, tensor)
+    }
+
+    /// An input of images, or of lines as images of one row.
+    pub(super) fn image_or_line(&mut self, place: usize) -> Result<(Tensor, Across), Refusal> {
+        let (input, across) = self.image_in_any_layout(place)?;
+        Ok((self.image(&input)?, across))
+    }
+
+    /// The same as it lies in memory.
+    fn image_in_any_layout(&mut self, place: usize) -> Result<(Tensor, Across), Refusal> {
+        let input = self.tensor(place)?;
+        match input.shape.len() {
+            3 => Ok((self.as_row(&input)?, Across::Line)),
+            4 => Ok((input, Across::Image)),
+            // Refuses it.
+            _ => Ok((self.image(&input)?, Across::Image)),
+        }
     }
 
     /// A batch norm that follows no convolution: a kernel of one element for each channel.
@@ -194,8 +243,9 @@ impl Planner<'_> {
         }
         attributes.finish()?;
         let input = self.tensor(0)?;
-        let input = self.image(&input)?;
-        let channels = input.shape[1];
+        let Some(channels) = input.shape.get(1).copied() else {
+            return Err(Refusal::malformed("an input without channels"));
+        };
         let mut values = Vec::new();
         for place in 1..5 {
             let constant = self.constant(place)?;
@@ -212,6 +262,10 @@ impl Planner<'_> {
         let shift: Vec<f32> = (0..channels)
             .map(|c| values[1][c] - values[2][c] * factor[c])
             .collect();
+        if input.shape.len() != 4 {
+            return self.scaled_batch(input, factor, shift);
+        }
+        let input = self.image(&input)?;
         let side = [input.shape[2], input.shape[3]];
         let geometry = Geometry {
             batch: input.shape[0],
@@ -237,19 +291,19 @@ impl Planner<'_> {
             order: None,
         };
         let shape = input.shape.clone();
-        self.write_sums(kind, input, &shape, Layout::ChannelsLast)
+        let sums = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
+        self.tell_sums(sums)
     }
 
     pub(super) fn pool(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
-        let input = self.tensor(0)?;
-        let input = self.image(&input)?;
+        let (input, across) = self.image_or_line(0)?;
         let Some(kernel) = attributes.integers("kernel_shape")? else {
             return Err(Refusal::malformed("no `kernel_shape`"));
         };
-        let kernel = pair(Some(kernel), 1)?;
+        let kernel = pair(Some(kernel), 1, across)?;
         let ceil = attributes.integer("ceil_mode", 0)? != 0;
-        let windows = windows(&mut attributes, kernel, &input.shape, ceil)?;
+        let windows = windows(&mut attributes, kernel, &input.shape, ceil, across)?;
         let geometry = windows.geometry;
         let pool = if self.node.operator == "MaxPool" {
             attributes.integer("storage_order", 0)?;
@@ -281,15 +335,13 @@ impl Planner<'_> {
             kernel,
             channels: input.shape[1],
         };
-        let output = self.output()?;
-        let tensor = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
-        self.tell(output, tensor)
+        let image = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
+        self.tell_across(image, across)
     }
 
     pub(super) fn global_pool(&mut self) -> Result<(), Refusal> {
         self.attributes().finish()?;
-        let input = self.tensor(0)?;
-        let input = self.image(&input)?;
+        let (input, across) = self.image_or_line(0)?;
         let [batch, channels, height, width] = input.shape[..] else {
             return Err(Refusal::malformed("no image"));
         };
@@ -299,170 +351,7 @@ impl Planner<'_> {
         };
         let kind = Kind::Reduce(reduction, [batch, height * width, channels]);
         let shape = [batch, channels, 1, 1];
-        let output = self.output()?;
-        let tensor = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
-        self.tell(output, tensor)
-    }
-
-    pub(super) fn resize(&mut self) -> Result<(), Refusal> {
-        let mut attributes = self.attributes();
-        let is_upsample = self.node.operator == "Upsample";
-        let mode = attributes.text("mode", "nearest")?;
-        let (mut coordinates, mut nearest) = ("asymmetric", "floor");
-        if !is_upsample && self.network.opset < 11 {
-            return Err(Refusal::unsupported("`Resize` as before opset 11"));
-        }
-        if !is_upsample {
-            coordinates = attributes.text("coordinate_transformation_mode", "half_pixel")?;
-            nearest = attributes.text("nearest_mode", "round_prefer_floor")?;
-            attributes.float("cubic_coeff_a", -0.75)?;
-            attributes.float("extrapolation_value", 0.0)?;
-            let plain = attributes.integer("antialias", 0)? == 0
-                && attributes.integer("exclude_outside", 0)? == 0
-                && attributes.integers("axes")?.is_none()
-                && attributes.text("keep_aspect_ratio_policy", "stretch")? == "stretch";
-            if !plain {
-                return Err(Refusal::unsupported("an option of resizing"));
-            }
-        }
-        attributes.finish()?;
-        let input = self.tensor(0)?;
-        let input = self.image(&input)?;
-        let (scales, sizes) = match is_upsample {
-            true => (self.optional_constant(1)?, None),
-            false => (self.optional_constant(2)?, self.optional_constant(3)?),
-        };
-        let sides = [input.shape[2], input.shape[3]];
-        let (output, scales) = output_of(&input.shape, sizes.as_deref(), scales.as_deref())?;
-        let [rows, columns] = [0, 1].map(|axis| {
-            let axis = Resampled {
-                input: sides[axis],
-                output: output[axis],
-                scale: scales[axis],
-            };
-            axis.samples(mode, coordinates, nearest)
-        });
-        let kind = Kind::Resize {
-            input: sides,
-            channels: input.shape[1],
-            samples: [rows?, columns?],
-        };
-        let shape = [input.shape[0], input.shape[1], output[0], output[1]];
-        let value = self.output()?;
-        let tensor = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
-        self.tell(value, tensor)
-    }
-}
-
-/// Height and width of a resized image, and the scales.
-fn output_of(
-    shape: &[usize],
-    sizes: Option<&Constant>,
-    scales: Option<&Constant>,
-) -> Result<([usize; 2], [f64; 2]), Refusal> {
-    let wrong = || Refusal::unsupported("resizing of batch or channels");
-    let checked =
-        |output: [usize; 2]| match output.iter().all(|side| (1..=MOST_SIDE).contains(side)) {
-            true => Ok(output),
-            false => Err(Refusal::malformed("an impossible size")),
-        };
-    if let Some(sizes) = sizes.filter(|sizes| !sizes.shape.contains(&0)) {
-        let sizes = crate::native::fold::sizes(sizes)?;
-        let [batch, channels, height, width] = sizes[..] else {
-            return Err(wrong());
-        };
-        if [batch, channels] != shape[..2] {
-            return Err(wrong());
-        }
-        let scales = [
-            height as f64 / shape[2] as f64,
-            width as f64 / shape[3] as f64,
-        ];
-        return Ok((checked([height, width])?, scales));
-    }
-    let Some(scales) = scales else {
-        return Err(Refusal::malformed("neither sizes nor scales"));
-    };
-    let [batch, channels, height, width] = scales.as_floats()?[..] else {
-        return Err(wrong());
-    };
-    if batch != 1.0 || channels != 1.0 || !(height > 0.0 && width > 0.0) {
-        return Err(wrong());
-    }
-    let scales = [f64::from(height), f64::from(width)];
-    let side = |axis: usize| (shape[axis + 2] as f64 * scales[axis]).floor() as usize;
-    Ok((checked([side(0), side(1)])?, scales))
-}
-
-/// One axis of a resized image.
-struct Resampled {
-    input: usize,
-    output: usize,
-    scale: f64,
-}
-
-impl Resampled {
-    fn samples(
-        &self,
-        mode: &str,
-        coordinates: &str,
-        nearest: &str,
-    ) -> Result<Vec<Sample>, Refusal> {
-        let last = (self.input - 1) as f64;
-        let size = self.input as f64 * self.scale;
-        if coordinates == "align_corners" && (size - size.round()).abs() > 1e-4 {
-            // Which corners these are, implementations do not agree.
-            return Err(Refusal::unsupported(
-                "`align_corners` of a size with a fraction",
-            ));
-        }
-        (0..self.output)
-            .map(|index| {
-                let x = index as f64;
-                let at = match coordinates {
-                    "half_pixel" => (x + 0.5) / self.scale - 0.5,
-                    "pytorch_half_pixel" if self.output > 1 => (x + 0.5) / self.scale - 0.5,
-                    "pytorch_half_pixel" => 0.0,
-                    "asymmetric" => x / self.scale,
-                    "align_corners" if self.output > 1 => x * last / (self.output - 1) as f64,
-                    "align_corners" => 0.0,
-                    _ => {
-                        return Err(Refusal::unsupported(format!(
-                            "`coordinate_transformation_mode` of `{coordinates}`"
-                        )));
-                    }
-                };
-                match mode {
-                    "nearest" => {
-                        let whole = match nearest {
-                            "round_prefer_floor" => (at - 0.5).ceil(),
-                            "round_prefer_ceil" => (at + 0.5).floor(),
-                            "floor" => at.floor(),
-                            "ceil" => at.ceil(),
-                            _ => {
-                                let reason = format!("`nearest_mode` of `{nearest}`");
-                                return Err(Refusal::unsupported(reason));
-                            }
-                        };
-                        let pixel = whole.clamp(0.0, last) as usize;
-                        Ok(Sample {
-                            low: pixel,
-                            high: pixel,
-                            share: 0.0,
-                        })
-                    }
-                    "linear" => {
-                        let at = at.clamp(0.0, last);
-                        let low = at.floor();
-                        Ok(Sample {
-                            low: low as usize,
-                            high: (low + 1.0).min(last) as usize,
-                            share: (at - low) as f32,
-                        })
-                    }
-                    _ => Err(Refusal::unsupported(format!("`mode` of `{mode}`"))),
-                }
-            })
-            .collect()
+        let image = self.step(kind, vec![input.source], &shape, Layout::ChannelsLast)?;
+        self.tell_across(image, across)
     }
 }
