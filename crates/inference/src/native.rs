@@ -14,7 +14,6 @@ mod tensor;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ferrotype_kernels::aligned::Aligned;
 use ferrotype_kernels::team::Team;
@@ -23,7 +22,7 @@ use self::plan::PreparedWeights;
 use self::program::Program;
 pub(crate) use self::refusal::Refusal;
 use crate::error::InferenceError;
-use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs};
+use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs, StepCost};
 
 /// The runtime's name.
 pub(crate) const NAME: &str = "native";
@@ -151,20 +150,14 @@ impl NativeNetwork {
         result
     }
 
-    /// The seconds of each step with its name, in their order.
-    pub(crate) fn profile(
-        &self,
-        input: &[f32],
-        batch: usize,
-    ) -> Result<Vec<(String, Duration)>, InferenceError> {
+    /// What each step of a run costs, in their order.
+    fn profile(&self, input: &[f32], batch: usize) -> Result<Vec<StepCost>, InferenceError> {
         let program = self.program(batch).map_err(Refusal::into_error)?;
-        let mut times = Vec::with_capacity(program.steps().len());
+        let mut costs = Vec::with_capacity(program.len());
         self.with_arena(|arena| {
-            program.run_and_tell(&self.team, input, arena, |step, duration| {
-                times.push((step.describe(), duration));
-            });
+            program.profile(&self.team, input, arena, |cost| costs.push(cost));
         });
-        Ok(times)
+        Ok(costs)
     }
 }
 
@@ -181,7 +174,7 @@ impl Network for NativeNetwork {
         })
     }
 
-    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<(String, Duration)>> {
+    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<StepCost>> {
         self.profile(input, batch).ok()
     }
 }

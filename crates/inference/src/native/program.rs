@@ -13,6 +13,7 @@ use ferrotype_kernels::windows::{self, Pool, Reduction, Sample};
 
 use super::refusal::Refusal;
 use super::tensor::MOST_NUMBERS;
+use crate::runtime::StepCost;
 
 /// Where a step's numbers come from.
 #[derive(Debug, Clone)]
@@ -88,9 +89,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The node and how it is computed, for reports.
-    pub(crate) fn describe(&self) -> String {
-        let how = match &self.kind {
+    /// How it is computed and on what, for reports.
+    fn describe(&self) -> String {
+        match &self.kind {
             Kind::Convolution {
                 prepared,
                 geometry,
@@ -113,8 +114,25 @@ impl Step {
             }
             Kind::Copy { pieces, .. } => format!("copy of {}", pieces.len()),
             _ => String::new(),
+        }
+    }
+}
+
+impl Step {
+    /// Floating-point operations of a convolution or product by its definition, a multiply-add as
+    /// two; none of anything else.
+    fn flops(&self) -> u64 {
+        let multiply_adds = match &self.kind {
+            Kind::Convolution {
+                prepared, geometry, ..
+            } => {
+                let [height, width] = geometry.output;
+                geometry.batch * height * width * prepared.multiply_adds_per_pixel()
+            }
+            Kind::Product { sizes, starts } => sizes.iter().product::<usize>() * starts.len(),
+            _ => 0,
         };
-        format!("{} {how}", self.name)
+        2 * multiply_adds as u64
     }
 }
 
@@ -156,9 +174,31 @@ impl Program {
         })
     }
 
-    /// The steps with their names, for reports.
-    pub(crate) fn steps(&self) -> &[Step] {
-        &self.steps
+    /// How many steps there are.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// What a step is and costs, for reports.
+    fn cost(&self, step: &Step, input: &[f32], duration: Duration) -> StepCost {
+        let count = |source: &Source| match source {
+            Source::Input => input.len(),
+            Source::Buffer(buffer) => self.places[*buffer].len,
+            Source::Constant(values) => values.len(),
+        };
+        let read: usize = step.inputs.iter().map(count).sum();
+        let weights = match &step.kind {
+            Kind::Convolution { prepared, .. } => prepared.memory(),
+            _ => 0,
+        };
+        let numbers = read + self.places[step.output].len;
+        StepCost {
+            name: step.name.trim_end().to_string(),
+            method: step.describe(),
+            duration,
+            flops: step.flops(),
+            bytes: (numbers * size_of::<f32>() + weights) as u64,
+        }
     }
 
     /// Runs all steps in `arena`, which grows as need be; answers with the outputs.
@@ -166,8 +206,21 @@ impl Program {
         self.run_and_tell(team, input, arena, |_, _| ())
     }
 
+    /// As [`Self::run`]; tells what each step cost.
+    pub(crate) fn profile(
+        &self,
+        team: &Team,
+        input: &[f32],
+        arena: &mut Aligned,
+        mut tell: impl FnMut(StepCost),
+    ) {
+        self.run_and_tell(team, input, arena, |step, duration| {
+            tell(self.cost(step, input, duration));
+        });
+    }
+
     /// As [`Self::run`]; tells how long each step took.
-    pub(crate) fn run_and_tell(
+    fn run_and_tell(
         &self,
         team: &Team,
         input: &[f32],
