@@ -1,5 +1,6 @@
 //! Ferrotype: from a folder of images to a monitored prediction service.
 
+mod benchmark;
 mod cli;
 mod commands;
 mod config_files;
