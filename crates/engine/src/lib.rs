@@ -20,5 +20,4 @@ pub mod train;
 pub mod weights;
 
 pub use error::{EngineError, EngineErrorKind};
-pub use ferrotype_kernels::instructions;
 pub use state::{State, StateTensor};

@@ -1,5 +1,6 @@
 //! Ferrotype: from a folder of images to a monitored prediction service.
 
+mod benchmark;
 mod cli;
 mod commands;
 mod config_files;
@@ -18,7 +19,7 @@ mod weights_source;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ferrotype_engine::instructions::limit_of_environment;
+use ferrotype_kernels::instructions::limit_of_environment;
 
 use crate::cli::Cli;
 use crate::context::Context;

@@ -15,7 +15,6 @@ mod tensor;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ferrotype_kernels::team::Team;
 
@@ -25,7 +24,7 @@ use self::program::Program;
 pub(crate) use self::refusal::Refusal;
 use self::stages::{Memory, Schedule};
 use crate::error::InferenceError;
-use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs};
+use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs, StepCost};
 
 /// The runtime's name.
 pub(crate) const NAME: &str = "native";
@@ -169,16 +168,10 @@ impl NativeNetwork {
         result
     }
 
-    /// The seconds of each step with its name, in their order.
-    pub(crate) fn profile(
-        &self,
-        input: &[f32],
-        batch: usize,
-    ) -> Result<Vec<(String, Duration)>, InferenceError> {
+    /// What each step of a run costs, in their order.
+    fn profile(&self, input: &[f32], batch: usize) -> Result<Vec<StepCost>, InferenceError> {
         let schedule = self.kept_schedule(batch).map_err(Refusal::into_error)?;
-        let times = self.with_memory(|memory| schedule.profile(&self.team, input, memory));
-        let named = |(step, time): (&program::Step, Duration)| (step.describe(), time);
-        Ok(times.into_iter().map(named).collect())
+        Ok(self.with_memory(|memory| schedule.profile(&self.team, input, memory)))
     }
 }
 
@@ -200,7 +193,7 @@ impl Network for NativeNetwork {
         })
     }
 
-    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<(String, Duration)>> {
+    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<StepCost>> {
         self.profile(input, batch).ok()
     }
 }

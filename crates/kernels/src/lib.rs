@@ -22,6 +22,7 @@ pub mod layout;
 pub mod linear;
 mod math;
 pub mod normalization;
+pub mod peak;
 pub mod pixels;
 pub mod pooling;
 pub mod product;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ferrotype_core::config::Config;
 use ferrotype_engine::executor::Device;
-use ferrotype_engine::instructions::InstructionSet;
+use ferrotype_kernels::instructions::InstructionSet;
 use serde_json::{Value, json};
 
 /// Program version, machine and device, kept with a run.

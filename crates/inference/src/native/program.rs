@@ -15,6 +15,7 @@ use ferrotype_kernels::windows::{self, Pool, Reduction, Sample, Taps};
 
 use super::refusal::Refusal;
 use super::tensor::MOST_NUMBERS;
+use crate::runtime::StepCost;
 
 /// Where a step's numbers come from.
 #[derive(Debug, Clone)]
@@ -99,9 +100,9 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The node and how it is computed, for reports.
-    pub(crate) fn describe(&self) -> String {
-        let how = match &self.kind {
+    /// How it is computed and on what, for reports.
+    fn describe(&self) -> String {
+        match &self.kind {
             Kind::Convolution {
                 prepared,
                 geometry,
@@ -125,8 +126,25 @@ impl Step {
             }
             Kind::Copy { pieces, .. } => format!("copy of {}", pieces.len()),
             _ => String::new(),
+        }
+    }
+}
+
+impl Step {
+    /// Floating-point operations of a convolution or product by its definition, a multiply-add as
+    /// two; none of anything else.
+    fn flops(&self) -> u64 {
+        let multiply_adds = match &self.kind {
+            Kind::Convolution {
+                prepared, geometry, ..
+            } => {
+                let [height, width] = geometry.output;
+                geometry.batch * height * width * prepared.multiply_adds_per_pixel()
+            }
+            Kind::Product { sizes, starts } => sizes.iter().product::<usize>() * starts.len(),
+            _ => 0,
         };
-        format!("{} {how}", self.name)
+        2 * multiply_adds as u64
     }
 }
 
@@ -176,6 +194,28 @@ impl Program {
     /// The steps with their names, for reports.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// What a step is and costs, for reports.
+    pub(crate) fn cost(&self, step: &Step, input_len: usize, duration: Duration) -> StepCost {
+        let count = |source: &Source| match source {
+            Source::Input => input_len,
+            Source::Buffer(buffer) => self.buffer_len(*buffer),
+            Source::Constant(values) => values.len(),
+        };
+        let read: usize = step.inputs.iter().map(count).sum();
+        let weights = match &step.kind {
+            Kind::Convolution { prepared, .. } => prepared.memory(),
+            _ => 0,
+        };
+        let numbers = read + self.buffer_len(step.output);
+        StepCost {
+            name: step.name.trim_end().to_string(),
+            method: step.describe(),
+            duration,
+            flops: step.flops(),
+            bytes: (numbers * size_of::<f32>() + weights) as u64,
+        }
     }
 
     /// Numbers of a buffer.

@@ -14,6 +14,7 @@ use ferrotype_kernels::team::Team;
 
 use super::program::{Kind, Piece, Program, Source, Step};
 use super::refusal::Refusal;
+use crate::runtime::StepCost;
 
 /// Numbers that a core's second-level cache has room for.
 const NEAR_NUMBERS: usize = 256 * 1024;
@@ -100,20 +101,18 @@ impl Schedule {
         self.remember(staged, started.elapsed());
     }
 
-    /// The steps of the whole network, and how long each takes in the way that is used.
-    pub(crate) fn profile(
-        &self,
-        team: &Team,
-        input: &[f32],
-        memory: &mut Memory,
-    ) -> Vec<(&Step, Duration)> {
+    /// What each step of the whole network costs in the way that is used.
+    pub(crate) fn profile(&self, team: &Team, input: &[f32], memory: &mut Memory) -> Vec<StepCost> {
         let mut times = vec![Duration::ZERO; self.whole.steps().len()];
         let tell = |step: usize, time: Duration| times[step] += time;
         match &self.staged {
             Some(parts) if self.way() => parts.run_and_tell(team, input, memory, tell),
             _ => self.whole.run(team, input, &mut memory.arena, tell),
         }
-        self.whole.steps().iter().zip(times).collect()
+        let steps = self.whole.steps().iter().zip(times);
+        steps
+            .map(|(step, time)| self.whole.cost(step, input.len(), time))
+            .collect()
     }
 
     /// Whether this run is a staged one.

@@ -212,6 +212,11 @@ impl Prepared {
         self.method
     }
 
+    /// Multiply-adds that a pixel of the output takes by the definition of a convolution.
+    pub fn multiply_adds_per_pixel(&self) -> usize {
+        self.out_channels * (self.in_channels / self.groups) * self.kernel[0] * self.kernel[1]
+    }
+
     /// Bytes of packed weights.
     pub fn memory(&self) -> usize {
         size_of_val(&*self.weights)
