@@ -5,18 +5,21 @@
 
 A test counts where its outputs are floats: the first input of floats stays an input, all others become
 constants. What the executor refuses (an unsupported operator or option) is counted apart; a number that
-differs by more than 1e-4 * (1 + largest) fails. With `--all` refusals are listed as well.
+differs by more than 1e-4 * (1 + largest) fails. In the end refusals are counted by operator and reason; with
+`--all` each is listed as well.
 """
 
 import argparse
 import collections
 import pathlib
+import re
 import subprocess
 import tempfile
 
 import numpy
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
+
 
 class Runner:
     """The example `onnx_node`, kept running."""
@@ -29,6 +32,10 @@ class Runner:
         """The output, or the text of the refusal."""
         path = self.folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
+        return self.run_file(path, input_name, output_name, values)
+
+    def run_file(self, path, input_name, output_name, values):
+        """As `run`, of a model in a file."""
         (self.folder / "input").write_bytes(numpy.ascontiguousarray(values, "<f4").tobytes())
         shape = ",".join(str(size) for size in values.shape)
         fields = [str(path), input_name, output_name, shape, str(self.folder / "input"), str(self.folder / "output")]
@@ -77,12 +84,18 @@ def check(runner, case):
     return "passed"
 
 
+def reason_of(refusal):
+    """A refusal without what differs from node to node."""
+    reason = refusal.split("\t")[-1].removeprefix("the native runtime cannot run the model: ")
+    return re.sub(r" of `[^`]*`:", ":", re.sub(r"\[[\d, ]*\]|\b\d+\b", "…", reason))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
-    counts = collections.Counter()
+    counts, refusals = collections.Counter(), collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(arguments.binary, pathlib.Path(folder))
         for test in sorted(collect_testcases(None), key=lambda case: case.name):
@@ -91,9 +104,13 @@ def main():
                 continue
             kind = result.split(":")[0]
             counts[kind] += 1
+            if kind == "refused":
+                refusals[reason_of(result)] += 1
             if kind == "failed" or arguments.all and kind == "refused":
                 print(f"{test.name}: {result}")
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['refused']} skipped")
+    for reason, count in refusals.most_common():
+        print(f"{count:5} {reason}")
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['refused']} refused")
     raise SystemExit(1 if counts["failed"] else 0)
 
 

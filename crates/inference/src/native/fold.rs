@@ -73,6 +73,14 @@ pub(crate) fn fold(
             }
         }
         "Range" => range_of([get(0)?, get(1)?, get(2)?])?,
+        "CumSum" => {
+            for option in ["exclusive", "reverse"] {
+                if attributes.integer(option, 0)? != 0 {
+                    return Err(Refusal::unsupported(format!("`{option}`")));
+                }
+            }
+            cumulated(get(0)?, get(1)?)?
+        }
         "Where" => chosen(get(0)?, get(1)?, get(2)?)?,
         "Equal" => compared(get(0)?, get(1)?, |order| order == Some(Ordering::Equal))?,
         "Less" => compared(get(0)?, get(1)?, |order| order == Some(Ordering::Less))?,
@@ -212,6 +220,39 @@ fn whole_pairs(
     pairs(left, right, |shape, pairs| {
         let values: Option<Vec<i64>> = pairs.map(|(a, b)| operation(l[a], r[b])).collect();
         Ok(Constant::whole(shape, values.ok_or_else(overflow)?))
+    })
+}
+
+/// The sums of each element and all before it along an axis.
+fn cumulated(input: &Constant, axis: &Constant) -> Result<Constant, Refusal> {
+    let wrong = || Refusal::malformed("an axis that is not there");
+    let rank = input.shape.len();
+    let axis = match axis.as_whole()? {
+        [axis] if *axis < 0 => usize::try_from(*axis + rank as i64),
+        [axis] => usize::try_from(*axis),
+        _ => return Err(wrong()),
+    };
+    let axis = axis.ok().filter(|axis| *axis < rank).ok_or_else(wrong)?;
+    let inner: usize = input.shape[axis + 1..].iter().product();
+    let is_first = |at: usize| (at / inner).is_multiple_of(input.shape[axis]);
+    let shape = input.shape.clone();
+    Ok(match &input.numbers {
+        Numbers::Floats(values) => {
+            let mut sums = values.to_vec();
+            for at in (0..sums.len()).filter(|at| !is_first(*at)) {
+                sums[at] += sums[at - inner];
+            }
+            Constant::floats(shape, sums)
+        }
+        Numbers::Whole(values) => {
+            let mut sums = values.to_vec();
+            for at in (0..sums.len()).filter(|at| !is_first(*at)) {
+                sums[at] = sums[at]
+                    .checked_add(sums[at - inner])
+                    .ok_or_else(overflow)?;
+            }
+            Constant::whole(shape, sums)
+        }
     })
 }
 

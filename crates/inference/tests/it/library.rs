@@ -7,7 +7,7 @@ use std::process::Command;
 use ferrotype_inference::{Model, RuntimeChoice, RuntimeInfo, runtimes, use_library};
 use tempfile::TempDir;
 
-use crate::networks::{bytes, manifest, rounded_colour};
+use crate::networks::{bytes, manifest, tangent_colour};
 use crate::onnx_runtime_library;
 
 /// What a child says: the runtimes, and what each choice came to.
@@ -27,7 +27,7 @@ fn child() {
     }
     println!("INFO {}", serde_json::to_string(&runtimes()).unwrap());
     // One that the native executor leaves to others.
-    let network = rounded_colour();
+    let network = tangent_colour();
     for choice in [RuntimeChoice::Auto, RuntimeChoice::OnnxRuntime] {
         let loaded = Model::load_with_manifest(&bytes(&network), manifest(&network, 3), choice, 1);
         match loaded {

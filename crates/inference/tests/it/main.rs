@@ -7,8 +7,10 @@ mod damage;
 mod library;
 mod manifests;
 mod metadata;
+mod mutations;
 mod networks;
 mod operators;
+mod options;
 
 use std::path::PathBuf;
 

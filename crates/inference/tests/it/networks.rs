@@ -115,11 +115,11 @@ pub(crate) fn mean_colour() -> ModelProto {
 }
 
 /// As [`mean_colour`], with an operator that the native executor does not have.
-pub(crate) fn rounded_colour() -> ModelProto {
+pub(crate) fn tangent_colour() -> ModelProto {
     let mut network = mean_colour();
     let graph = network.graph.as_mut().unwrap();
     graph.node[2].output = vec!["sums".into()];
-    graph.node.push(node("Round", &["sums"], "logits"));
+    graph.node.push(node("Tan", &["sums"], "logits"));
     network
 }
 

@@ -4,7 +4,7 @@ use ferrotype_core::onnx::{GraphProto, NodeProto};
 use ferrotype_inference::{InferenceErrorKind, Model, RuntimeChoice};
 
 use crate::networks::{
-    bytes, image, integer, manifest, mean_colour, model, node, rounded_colour, tensor, value,
+    bytes, image, integer, manifest, mean_colour, model, node, tangent_colour, tensor, value,
 };
 use crate::runtimes;
 
@@ -105,17 +105,17 @@ fn a_convolution_without_sizes_is_run_as_the_standard_says_or_refused() {
 
 #[test]
 fn a_network_that_the_native_runtime_does_not_know_is_run_by_another_and_tells_why() {
-    let network = rounded_colour();
+    let network = tangent_colour();
     let load =
         |choice| Model::load_with_manifest(&bytes(&network), manifest(&network, 3), choice, 1);
     let model = load(RuntimeChoice::Auto).unwrap();
     assert_ne!(model.runtime_name(), "native");
     let refusal = model.native_refusal().unwrap();
-    assert!(refusal.contains("`Round` of `the_round`"), "{refusal}");
+    assert!(refusal.contains("`Tan` of `the_tan`"), "{refusal}");
     model.predict(&image(1)).unwrap();
     let error = load(RuntimeChoice::Native).unwrap_err();
     assert_eq!(error.kind(), InferenceErrorKind::UnsupportedOperator);
-    assert_eq!(error.node(), Some("the_round"));
+    assert_eq!(error.node(), Some("the_tan"));
 }
 
 #[test]

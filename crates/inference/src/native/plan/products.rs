@@ -89,9 +89,6 @@ impl Planner<'_> {
         let beta = attributes.float("beta", 1.0)?;
         let turns_left = attributes.integer("transA", 0)? != 0;
         let turns_right = attributes.integer("transB", 0)? != 0;
-        if self.network.opset < 7 {
-            attributes.integer("broadcast", 1)?;
-        }
         attributes.finish()?;
         let input = self.tensor(0)?;
         let mut left = self.plain(&input)?;

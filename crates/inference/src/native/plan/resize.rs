@@ -264,7 +264,7 @@ impl Resized {
         };
         let last = self.input as i64 - 1;
         for index in 0..self.output {
-            let at = self.origin(index as f64, manner.coordinates)?;
+            let at = self.origin(index as f64, manner)?;
             let (first, mut factors) = self.factors(at, manner)?;
             let places = (0..factors.len() as i64).map(|tap| first.saturating_add(tap));
             if manner.excludes_outside && manner.mode != "nearest" {
@@ -283,23 +283,31 @@ impl Resized {
         Ok(taps)
     }
 
-    /// Where an element of the output lies in the input.
-    fn origin(&self, x: f64, coordinates: &str) -> Result<f64, Refusal> {
-        let (input, output) = (self.input as f64, self.output as f64);
-        Ok(match coordinates {
-            "half_pixel" => (x + 0.5) / self.scale - 0.5,
+    /// Where an element of the output lies in the input. The nearest one is found in the precision of
+    /// ONNX Runtime: at borders between two it would be the other one with more digits.
+    fn origin(&self, x: f64, manner: &Manner<'_>) -> Result<f64, Refusal> {
+        let rounded = |value: f64| match manner.mode {
+            "nearest" => f64::from(value as f32),
+            _ => value,
+        };
+        let (input, output, scale) = (self.input as f64, self.output as f64, rounded(self.scale));
+        let half_pixel = || rounded(rounded((x + 0.5) / scale) - 0.5);
+        Ok(match manner.coordinates {
+            "half_pixel" => half_pixel(),
             "half_pixel_symmetric" => {
-                let adjustment = output / (self.scale * input);
-                input / 2.0 * (1.0 - adjustment) + (x + 0.5) / self.scale - 0.5
+                let adjustment = output / (scale * input);
+                input / 2.0 * (1.0 - adjustment) + half_pixel()
             }
-            "pytorch_half_pixel" if self.output > 1 => (x + 0.5) / self.scale - 0.5,
+            "pytorch_half_pixel" if self.output > 1 => half_pixel(),
             "pytorch_half_pixel" => 0.0,
-            "asymmetric" => x / self.scale,
-            "align_corners" if self.output > 1 => x * (input - 1.0) / (output - 1.0),
+            "asymmetric" => rounded(x / scale),
+            "align_corners" if self.output > 1 => {
+                rounded(rounded(x * (input - 1.0)) / (output - 1.0))
+            }
             "align_corners" => 0.0,
-            _ => {
+            other => {
                 return Err(Refusal::unsupported(format!(
-                    "`coordinate_transformation_mode` of `{coordinates}`"
+                    "`coordinate_transformation_mode` of `{other}`"
                 )));
             }
         })

@@ -305,6 +305,14 @@ impl Planner<'_> {
         let ceil = attributes.integer("ceil_mode", 0)? != 0;
         let windows = windows(&mut attributes, kernel, &input.shape, ceil, across)?;
         let geometry = windows.geometry;
+        let has_gaps = (0..2).any(|axis| {
+            let reach = (geometry.output[axis] - 1) * geometry.stride[axis] + kernel[axis];
+            geometry.dilation[axis] != 1 || reach < geometry.input[axis]
+        });
+        if has_gaps && attributes.text("auto_pad", "")?.starts_with("SAME") {
+            // How wide the padding is then, implementations do not agree.
+            return Err(Refusal::unsupported("`auto_pad` of windows with gaps"));
+        }
         let pool = if self.node.operator == "MaxPool" {
             attributes.integer("storage_order", 0)?;
             Pool::Maximum
