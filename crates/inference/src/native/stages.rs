@@ -134,12 +134,6 @@ impl Schedule {
             trials.is_staged = Some(parts < whole);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn choose(&self, staged: bool) -> bool {
-        self.trials.lock().unwrap().is_staged = Some(staged);
-        self.staged.is_some()
-    }
 }
 
 impl Staged {
