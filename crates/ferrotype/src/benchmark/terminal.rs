@@ -45,7 +45,9 @@ fn section(printer: &Printer, title: Option<&str>, table: &Table) {
 fn headline(report: &Report) -> String {
     let [channels, height, width] = report.image_shape;
     let operations = report.flops_per_image.map_or_else(String::new, |flops| {
-        format!(", {}FLOP an image", text::large(flops))
+        // `3.63 G` and `18` are to become `3.63 GFLOP` and `18 FLOP`.
+        let blank = if flops < 1000 { " " } else { "" };
+        format!(", {}{blank}FLOP an image", text::large(flops))
     });
     let peaks: Vec<String> = report
         .machine
@@ -79,7 +81,7 @@ fn runtime_table(report: &Report) -> Table {
         table.row([
             runtime.title(),
             runtime.threads.to_string(),
-            number(runtime.load_ms, 0),
+            number(runtime.load_ms, 1),
             bytes(runtime.memory.map(|memory| memory.resident_bytes)),
             bytes(runtime.memory.map(|memory| memory.peak_bytes)),
             note(runtime),
@@ -168,8 +170,13 @@ fn rows(
     (!rows.is_empty()).then_some(rows)
 }
 
+/// A time to three digits or more, at most four of them after the point.
 fn milliseconds(ms: f64) -> String {
-    format!("{ms:.2}")
+    match ms {
+        ..1.0 => format!("{ms:.4}"),
+        ..10.0 => format!("{ms:.3}"),
+        _ => format!("{ms:.2}"),
+    }
 }
 
 fn server_table(report: &Report) -> Option<(String, Table)> {
@@ -340,7 +347,7 @@ mod tests {
         assert_eq!(
             lines(&runtime_table(&report)),
             [
-                "native 0.1.0 2 12 50.0 MB 90.0 MB",
+                "native 0.1.0 2 12.4 50.0 MB 90.0 MB",
                 "auto: rten 0.27.0 2 – – – the native one does not run it: operator `Sin`",
                 "onnxruntime 2 – – – not used: no library",
             ]
