@@ -17,6 +17,7 @@ use super::fold::fold;
 use super::graph::{Attributes, Network, Node, ValueId};
 use super::program::{Kind, Piece, Program, Source, Step};
 use super::refusal::Refusal;
+use super::stored::Packing;
 use super::tensor::{Constant, Numbers, elements};
 
 /// Weights in the order of the loops, by the node's number; shared by the programs of all batch
@@ -84,6 +85,7 @@ enum Known {
 struct Planner<'a> {
     network: &'a Network,
     prepared: &'a PreparedWeights,
+    packing: Packing<'a>,
     known: HashMap<ValueId, Known>,
     uses: Vec<usize>,
     /// Steps; one that moved to a later place leaves nothing behind.
@@ -108,6 +110,7 @@ const MOST_COMPUTED: usize = 1 << 25;
 pub(crate) fn plan(
     network: &Network,
     prepared: &PreparedWeights,
+    packing: Packing<'_>,
     input: &[usize],
 ) -> Result<Program, Refusal> {
     let Some(first) = network.nodes.first() else {
@@ -123,6 +126,7 @@ pub(crate) fn plan(
     let mut planner = Planner {
         network,
         prepared,
+        packing,
         known: constants
             .map(|(id, constant)| (*id, Known::Constant(Arc::clone(constant))))
             .collect(),
@@ -457,6 +461,7 @@ fn constant_tensor(constant: &Constant) -> Result<Tensor, Refusal> {
             layout: Layout::Plain,
         }),
         Numbers::Whole(_) => Err(Refusal::unsupported("computing with whole numbers")),
+        Numbers::Stored(_) => Err(Refusal::unsupported("weights of this size")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, Weights};
+use ferrotype_kernels::convolution::prepared::{Geometry, Method, WeightOrder, Weights};
 use ferrotype_kernels::finish::Function;
 
 use super::{Kind, Known, Layout, Planner, Tensor, axis_of, constant_tensor};
@@ -37,24 +37,20 @@ impl Planner<'_> {
             return Err(Refusal::malformed("a bias of another length"));
         }
         let rows = input.len() / inputs;
-        let values = weight.as_floats()?;
         let prepared = self.prepared(|| {
-            let turned: Vec<f32>;
-            let values = if is_transposed {
-                &values[..]
-            } else {
-                turned = transposed(values, inputs, outputs);
-                &turned
-            };
             let weights = Weights {
-                values,
+                values: &[],
                 bias: bias.as_deref(),
                 in_channels: inputs,
                 out_channels: outputs,
                 kernel: [1, 1],
                 groups: 1,
             };
-            Ok(Prepared::new(&weights, Method::Direct))
+            let order = match is_transposed {
+                true => WeightOrder::OutputsFirst,
+                false => WeightOrder::InputsFirst,
+            };
+            self.packing.pack(weight, &weights, order, Method::Direct)
         })?;
         let geometry = Geometry {
             batch: 1,
@@ -227,11 +223,4 @@ impl Planner<'_> {
         let tensor = self.step(Kind::LayerNorm { epsilon }, inputs, &shape, Layout::Plain)?;
         self.tell(output, tensor)
     }
-}
-
-/// The transpose of a `[rows, columns]` matrix.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut target = vec![0.0; values.len()];
-    ferrotype_kernels::layout::channels_last(values, rows, columns, &mut target);
-    target
 }

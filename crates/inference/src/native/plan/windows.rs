@@ -1,6 +1,6 @@
 //! Convolution, pooling and resizing.
 
-use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, Weights};
+use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, WeightOrder, Weights};
 use ferrotype_kernels::finish::Function;
 use ferrotype_kernels::windows::{Pool, Reduction, Sample};
 
@@ -131,7 +131,7 @@ impl Planner<'_> {
         let geometry = windows(&mut attributes, kernel, &input.shape, false)?.geometry;
         attributes.finish()?;
         let weights = Weights {
-            values: weight.as_floats()?,
+            values: &[],
             bias: match &bias {
                 Some(bias) => Some(bias.as_floats()?),
                 None => None,
@@ -146,7 +146,9 @@ impl Planner<'_> {
                 batch: 1,
                 ..geometry
             };
-            Ok(Prepared::new(&weights, Method::fastest(&weights, &one)))
+            let method = Method::fastest(&weights, &one);
+            self.packing
+                .pack(&weight, &weights, WeightOrder::OutputsFirst, method)
         })?;
         // The first layer reads the network's input as it is.
         let planes = input.layout == Layout::Plain && prepared.takes_planes();
