@@ -36,32 +36,29 @@ impl DerefMut for Aligned {
     }
 }
 
-/// Bytes of a large page.
-#[cfg(target_os = "linux")]
-const LARGE_PAGE_BYTES: usize = 2 << 20;
-
-/// Bytes of memory that is not worth advice.
+/// Bytes of memory whose pages are not worth a call.
 #[cfg(target_os = "linux")]
 const SMALL_BYTES: usize = 64 << 10;
 
-/// Asks the system for large pages, or for all small ones at once. Writing to a page for the first
-/// time interrupts the program, in a virtual machine for more than a microsecond: with pages of 4 KiB
-/// that is more than half of the time in which a model of 500 MB is loaded. Where the system does not
-/// follow the advice, all is as it was.
+/// Asks the system for all pages at once. Writing to a page for the first time interrupts the program,
+/// in a virtual machine for more than a microsecond, which is more than half of the time in which
+/// weights are packed. Where the system does not follow the advice, all is as it was.
+///
+/// Large pages would be faster still, but not in a virtual machine that tells its host which large
+/// pages are free: the host takes their memory away, and finds new for every 4 KiB of them.
 #[cfg(target_os = "linux")]
 fn advise_pages(memory: &[f32]) {
     const PAGE_BYTES: usize = 4096;
-    let advice = match size_of_val(memory) {
-        ..SMALL_BYTES => return,
-        SMALL_BYTES..LARGE_PAGE_BYTES => libc::MADV_POPULATE_WRITE,
-        LARGE_PAGE_BYTES.. => libc::MADV_HUGEPAGE,
-    };
+    if size_of_val(memory) < SMALL_BYTES {
+        return;
+    }
+    let advice = libc::MADV_POPULATE_WRITE;
     let bytes = memory.as_ptr_range();
     let start = bytes.start.addr().next_multiple_of(PAGE_BYTES);
     let end = bytes.end.addr() / PAGE_BYTES * PAGE_BYTES;
     let first = bytes.start.wrapping_byte_add(start - bytes.start.addr());
-    // SAFETY: the pages lie within `memory`, and neither advice changes what they hold or who may use
-    // them. An error means that it is not followed.
+    // SAFETY: the pages lie within `memory`, and the advice changes neither what they hold nor who may
+    // use them. An error means that it is not followed.
     #[allow(unsafe_code)]
     unsafe {
         libc::madvise(first.cast_mut().cast(), end.saturating_sub(start), advice);
