@@ -6,7 +6,8 @@
 
 Each side is a process of its own that stays; they take turns. A turn is a few runs, of which the first
 is not counted, and counts as their median. Ratios are ONNX Runtime's time by Ferrotype's, turn by turn;
-above 1 Ferrotype is faster. ONNX Runtime has its default options besides the number of threads.
+above 1 Ferrotype is faster. ONNX Runtime has its default options besides the number of threads. Loading
+is from the path to a network that is ready, on both sides.
 """
 
 import argparse

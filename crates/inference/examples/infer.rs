@@ -3,7 +3,7 @@
 //!     infer MODEL --side 224 --runtime native --threads 1 --batch 1 --serve
 //!     infer MODEL --side 224 --layers
 //!
-//! With `--serve` it answers each line `run N` with the milliseconds of N runs, as JSON.
+//! `load_ms` is from the path to a network that is ready to run. With `--serve` it answers each line `run N` with the milliseconds of N runs, as JSON.
 
 #![allow(clippy::print_stdout)]
 
@@ -49,26 +49,31 @@ fn peak_mb() -> f64 {
 
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).context("no model")?;
-    let onnx = std::fs::read(&path).with_context(|| path.clone())?;
     let side = number("--side", 224)?;
     let batch = number("--batch", 1)?;
     let choice: RuntimeChoice = argument("--runtime")
         .unwrap_or_else(|| "native".into())
         .parse()
         .map_err(anyhow::Error::msg)?;
-    let summary = inspect(&onnx)?;
+    let names = {
+        let file = std::fs::File::open(&path).with_context(|| path.clone())?;
+        let summary = inspect(&file).with_context(|| path.clone())?;
+        let output = summary.outputs.first().context("no output")?;
+        (summary.image_input()?.name.clone(), output.name.clone())
+    };
     let options = NetworkOptions {
-        input_name: summary.image_input()?.name.clone(),
-        output_name: summary.outputs.first().context("no output")?.name.clone(),
+        input_name: names.0,
+        output_name: names.1,
         embedding_name: None,
         image_shape: [3, side, side],
         fixed_batch: None,
         threads: NonZeroUsize::new(number("--threads", 1)?).context("no threads")?,
     };
     let started = Instant::now();
-    let loaded = load_network(&onnx, choice, &options)?;
+    let file = std::fs::File::open(&path).with_context(|| path.clone())?;
+    let loaded = load_network(&file, choice, &options)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
-    drop(onnx);
+    drop(file);
     let input = image(batch * 3 * side * side);
     if std::env::args().any(|argument| argument == "--layers") {
         return layers(&*loaded.network, &input, batch);

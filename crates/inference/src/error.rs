@@ -10,6 +10,8 @@ pub enum InferenceErrorKind {
     NotOnnx,
     /// An ONNX model that is truncated or damaged.
     Corrupt,
+    /// The file cannot be read, or changed while it was read.
+    Unreadable,
     /// The file or something in it is beyond the limits.
     TooLarge,
     /// Weights lie in other files, which are never opened.
@@ -39,6 +41,7 @@ impl InferenceErrorKind {
             Self::Empty => "empty_model",
             Self::NotOnnx => "not_onnx",
             Self::Corrupt => "corrupt_model",
+            Self::Unreadable => "unreadable_model",
             Self::TooLarge => "model_too_large",
             Self::ExternalData => "external_data",
             Self::NoManifest => "no_manifest",
@@ -103,6 +106,9 @@ impl InferenceError {
                 "give a file that ends in `.onnx`, as `ferrotype export` writes it"
             }
             InferenceErrorKind::Corrupt => "copy or export the file again",
+            InferenceErrorKind::Unreadable => {
+                "look whether the file is there and may be read, and whether its disk is sound; then load it again"
+            }
             InferenceErrorKind::TooLarge => return None,
             InferenceErrorKind::ExternalData => {
                 "save the model as one file, in Python with `onnx.save(onnx.load(PATH), PATH, save_as_external_data=False)`"

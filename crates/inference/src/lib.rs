@@ -18,8 +18,8 @@ mod runtime;
 pub use error::{InferenceError, InferenceErrorKind};
 pub use model::{ClassProbability, Model, Prediction};
 pub use onnx::{
-    Dimension, ElementType, OnnxLimits, OnnxSummary, TensorInfo, embed_manifest, inspect,
-    inspect_with_limits,
+    Dimension, ElementType, OnnxLimits, OnnxSource, OnnxSummary, TensorInfo, embed_manifest,
+    inspect, inspect_with_limits,
 };
 pub use probability::{sigmoid, softmax};
 pub use runtime::{

@@ -11,8 +11,10 @@ use ferrotype_vision::transform::Transform;
 use serde::Serialize;
 
 use crate::error::{InferenceError, InferenceErrorKind};
-use crate::onnx::check_manifest;
-use crate::onnx::{Dimension, ElementType, OnnxSummary, TensorInfo, inspect};
+use crate::onnx::{
+    Dimension, Document, ElementType, OnnxLimits, OnnxSource, OnnxSummary, TensorInfo,
+    check_manifest, summary_of, with_document,
+};
 use crate::probability::{sigmoid, softmax};
 use crate::runtime::{self, Network, NetworkOptions, Outputs, RuntimeChoice};
 
@@ -77,38 +79,43 @@ impl fmt::Debug for Model {
 
 impl Model {
     /// Loads an ONNX file with the manifest in its metadata, and checks it by running an image of
-    /// zeros. `threads` is for one network run; 0 means all cores.
+    /// zeros. From an open file less memory is needed than from its bytes. `threads` is for one
+    /// network run; 0 means all cores.
     ///
     /// # Errors
-    /// When the file is damaged, too large or without manifest, does not fit its manifest, or the
-    /// runtime cannot load or run it.
-    pub fn load(
-        onnx: &[u8],
+    /// When the file is damaged, too large or without manifest, cannot be read or changes meanwhile,
+    /// does not fit its manifest, or the runtime cannot load or run it.
+    pub fn load<'a>(
+        onnx: impl Into<OnnxSource<'a>>,
         choice: RuntimeChoice,
         threads: usize,
     ) -> Result<Self, InferenceError> {
-        let summary = inspect(onnx)?;
-        let manifest = summary.manifest()?;
-        Self::load_inspected(onnx, &summary, manifest, choice, threads)
+        with_document(onnx.into(), &OnnxLimits::default(), |document| {
+            let summary = summary_of(document);
+            let manifest = summary.manifest()?;
+            Self::load_inspected(document, &summary, manifest, choice, threads)
+        })
     }
 
     /// Loads somebody else's ONNX file with a manifest that is not (yet) in its metadata.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_with_manifest(
-        onnx: &[u8],
+    pub fn load_with_manifest<'a>(
+        onnx: impl Into<OnnxSource<'a>>,
         manifest: ModelManifest,
         choice: RuntimeChoice,
         threads: usize,
     ) -> Result<Self, InferenceError> {
-        let summary = inspect(onnx)?;
-        check_manifest(&manifest)?;
-        Self::load_inspected(onnx, &summary, manifest, choice, threads)
+        with_document(onnx.into(), &OnnxLimits::default(), |document| {
+            check_manifest(&manifest)?;
+            let summary = summary_of(document);
+            Self::load_inspected(document, &summary, manifest.clone(), choice, threads)
+        })
     }
 
     fn load_inspected(
-        onnx: &[u8],
+        document: &Document<'_>,
         summary: &OnnxSummary,
         manifest: ModelManifest,
         choice: RuntimeChoice,
@@ -136,7 +143,7 @@ impl Model {
             fixed_batch,
             threads: runtime::thread_count(threads),
         };
-        let loaded = runtime::load(onnx, choice, &options)?;
+        let loaded = runtime::load(document, choice, &options)?;
         let mut model = Self {
             network: loaded.network,
             runtime_name: loaded.runtime_name,

@@ -2,7 +2,8 @@
 //!
 //! A file becomes a [`graph::Network`], which is simplified once and planned for each batch size into
 //! a [`program::Program`]: steps over buffers in one piece of memory. What is not known is a
-//! [`Refusal`] while loading, never a wrong number.
+//! [`Refusal`] while loading, never a wrong number. Large weights stay in the file until a step wants
+//! them in its own order ([`stored`]).
 
 mod fold;
 mod graph;
@@ -11,6 +12,7 @@ mod program;
 mod refusal;
 mod simplify;
 mod stages;
+mod stored;
 mod tensor;
 
 use std::collections::HashMap;
@@ -23,7 +25,9 @@ use self::plan::PreparedWeights;
 use self::program::Program;
 pub(crate) use self::refusal::Refusal;
 use self::stages::{Memory, Schedule};
+use self::stored::Packing;
 use crate::error::InferenceError;
+use crate::onnx::Document;
 use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs, StepCost};
 
 /// The runtime's name.
@@ -46,9 +50,12 @@ pub(crate) struct NativeNetwork {
 }
 
 /// Loads a network, planned for one image.
-pub(crate) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<LoadedNetwork, Refusal> {
+pub(crate) fn load(
+    document: &Document<'_>,
+    options: &NetworkOptions,
+) -> Result<LoadedNetwork, Refusal> {
     Ok(LoadedNetwork {
-        network: Box::new(NativeNetwork::load(onnx, options)?),
+        network: Box::new(NativeNetwork::load(document, options)?),
         runtime_name: NAME.into(),
         refusal: None,
     })
@@ -59,31 +66,41 @@ pub(crate) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<LoadedNetwor
 /// # Errors
 /// Whether other runtimes may run it, and why this one does not.
 pub(crate) fn run_once(
-    onnx: &[u8],
+    document: &Document<'_>,
     [input_name, output_name]: [&str; 2],
     shape: &[usize],
     input: &[f32],
     limits: Limits,
 ) -> Result<Vec<f32>, Refusal> {
-    let mut network = graph::Network::read(onnx, input_name, &[output_name])?;
-    simplify::simplify(&mut network);
-    let program = plan::plan_within(&network, &PreparedWeights::default(), shape, limits)?;
+    let network = read(document, input_name, &[output_name])?;
+    let team = Team::new(std::num::NonZeroUsize::MIN);
+    let packing = Packing {
+        document: Some(document),
+        team: &team,
+    };
+    let program = plan::plan_within(&network, &PreparedWeights::default(), packing, shape, limits)?;
     if tensor::elements(shape)? != input.len() {
         return Err(Refusal::malformed("the input does not fill its shape"));
     }
-    let team = Team::new(std::num::NonZeroUsize::MIN);
     let mut arena = ferrotype_kernels::aligned::Aligned::default();
     program.run(&team, input, &mut arena, |_, _| ());
     let output = program.outputs(input, &arena).next();
     Ok(output.unwrap_or_default().to_vec())
 }
 
+/// A network as it is planned.
+fn read(document: &Document<'_>, input: &str, outputs: &[&str]) -> Result<graph::Network, Refusal> {
+    let mut network = graph::Network::read(document, input, outputs)?;
+    simplify::simplify(&mut network);
+    stored::settle(&mut network, document)?;
+    Ok(network)
+}
+
 impl NativeNetwork {
-    pub(crate) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<Self, Refusal> {
+    pub(crate) fn load(document: &Document<'_>, options: &NetworkOptions) -> Result<Self, Refusal> {
         let mut outputs = vec![options.output_name.as_str()];
         outputs.extend(options.embedding_name.as_deref());
-        let mut network = graph::Network::read(onnx, &options.input_name, &outputs)?;
-        simplify::simplify(&mut network);
+        let network = read(document, &options.input_name, &outputs)?;
         let mut loaded = Self {
             network,
             prepared: Mutex::default(),
@@ -95,7 +112,7 @@ impl NativeNetwork {
             has_embedding: options.embedding_name.is_some(),
         };
         let batch = options.fixed_batch.unwrap_or(1);
-        let schedule = loaded.schedule(batch)?;
+        let schedule = loaded.schedule(batch, Some(document))?;
         loaded.forget_packed_weights();
         let schedules = loaded.schedules.get_mut();
         let schedules = schedules.unwrap_or_else(PoisonError::into_inner);
@@ -103,11 +120,16 @@ impl NativeNetwork {
         Ok(loaded)
     }
 
-    fn plan(&self, batch: usize) -> Result<Program, Refusal> {
+    fn plan(&self, batch: usize, document: Option<&Document<'_>>) -> Result<Program, Refusal> {
         let [channels, height, width] = self.image_shape;
+        let packing = Packing {
+            document,
+            team: &self.team,
+        };
         plan::plan(
             &self.network,
             &self.prepared,
+            packing,
             &[batch, channels, height, width],
         )
     }
@@ -124,15 +146,16 @@ impl NativeNetwork {
             let weight = node.inputs.get(1).copied().flatten();
             if let Some(weight) = weight.filter(|weight| is_weight && uses[*weight] == 1)
                 && let Some(constant) = network.constants.get_mut(&weight)
+                && matches!(constant.numbers, tensor::Numbers::Floats(_))
             {
                 *constant = Arc::new(tensor::Constant::floats(constant.shape.clone(), Vec::new()));
             }
         }
     }
 
-    fn schedule(&self, batch: usize) -> Result<Schedule, Refusal> {
+    fn schedule(&self, batch: usize, document: Option<&Document<'_>>) -> Result<Schedule, Refusal> {
         // A network that insists on a number of images cannot be run on fewer.
-        let plan = |images| self.plan(images);
+        let plan = |images| self.plan(images, document);
         let threads = match self.fixed_batch {
             Some(_) => batch,
             None => self.team.threads(),
@@ -151,7 +174,7 @@ impl NativeNetwork {
             return Ok(Arc::clone(schedule));
         }
         // Planned without holding the lock, so that others go on.
-        let schedule = Arc::new(self.schedule(batch)?);
+        let schedule = Arc::new(self.schedule(batch, None)?);
         let mut schedules = schedules();
         if schedules.len() >= MOST_SCHEDULES {
             schedules.clear();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::InferenceError;
 use crate::native;
+use crate::onnx::{Document, OnnxLimits, OnnxSource, with_document};
 pub(crate) use guard::guarded;
 pub use library::use_library;
 
@@ -152,13 +153,14 @@ impl fmt::Debug for LoadedNetwork {
 ///
 /// # Errors
 /// When the file is damaged or too large, or the runtime cannot load it.
-pub fn load_network(
-    onnx: &[u8],
+pub fn load_network<'a>(
+    onnx: impl Into<OnnxSource<'a>>,
     choice: RuntimeChoice,
     options: &NetworkOptions,
 ) -> Result<LoadedNetwork, InferenceError> {
-    crate::onnx::inspect(onnx)?;
-    load(onnx, choice, options)
+    with_document(onnx.into(), &OnnxLimits::default(), |document| {
+        load(document, choice, options)
+    })
 }
 
 /// ONNX Runtime as found on this machine.
@@ -237,54 +239,59 @@ pub fn run_natively_within(
     input: &[f32],
     [numbers, work]: [u64; 2],
 ) -> Result<Vec<f32>, InferenceError> {
-    crate::onnx::inspect(onnx)?;
+    let document = Document::open(onnx.into(), &OnnxLimits::default())?;
     let limits = native::Limits {
         numbers: usize::try_from(numbers).unwrap_or(usize::MAX),
         work,
     };
     guarded(native::NAME, "running the model", || {
-        native::run_once(onnx, names, shape, input, limits).map_err(native::Refusal::into_error)
+        native::run_once(&document, names, shape, input, limits).map_err(native::Refusal::into_error)
     })
 }
 
 /// Loads a network with the chosen runtime.
 pub(crate) fn load(
-    onnx: &[u8],
+    document: &Document<'_>,
     choice: RuntimeChoice,
     options: &NetworkOptions,
 ) -> Result<LoadedNetwork, InferenceError> {
     match choice {
-        RuntimeChoice::Rten => rten::load(onnx, options),
-        RuntimeChoice::OnnxRuntime => onnx_runtime::load(onnx, &library::attach()?, options),
-        RuntimeChoice::Native => load_native(onnx, options)?.map_err(native::Refusal::into_error),
-        RuntimeChoice::Auto => match load_native(onnx, options) {
+        RuntimeChoice::Rten => rten::load(document.whole()?, options),
+        RuntimeChoice::OnnxRuntime => {
+            onnx_runtime::load(&document.whole()?, &library::attach()?, options)
+        }
+        RuntimeChoice::Native => {
+            load_native(document, options)?.map_err(native::Refusal::into_error)
+        }
+        RuntimeChoice::Auto => match load_native(document, options) {
             Ok(Ok(loaded)) => Ok(loaded),
-            Ok(Err(refusal)) => load_elsewhere(onnx, options, refusal.text()),
+            Ok(Err(refusal)) => load_elsewhere(document, options, refusal.text()),
             // It broke down, which is its own fault.
-            Err(error) => load_elsewhere(onnx, options, error.to_string()),
+            Err(error) => load_elsewhere(document, options, error.to_string()),
         },
     }
 }
 
 /// Loads a network with the native executor: a panic is an error apart from a refusal.
 fn load_native(
-    onnx: &[u8],
+    document: &Document<'_>,
     options: &NetworkOptions,
 ) -> Result<Result<LoadedNetwork, native::Refusal>, InferenceError> {
     guarded(native::NAME, "loading the model", || {
-        Ok(native::load(onnx, options))
+        Ok(native::load(document, options))
     })
 }
 
 /// Loads a network that the native executor does not run.
 fn load_elsewhere(
-    onnx: &[u8],
+    document: &Document<'_>,
     options: &NetworkOptions,
     refusal: String,
 ) -> Result<LoadedNetwork, InferenceError> {
     tracing::info!(%refusal, "the native runtime does not run this model");
+    let onnx = document.whole()?;
     let loaded = match library::attach() {
-        Ok(attached) => onnx_runtime::load(onnx, &attached, options),
+        Ok(attached) => onnx_runtime::load(&onnx, &attached, options),
         Err(error) => {
             tracing::debug!(%error, "ONNX Runtime is not used");
             rten::load(onnx, options)

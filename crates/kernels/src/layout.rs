@@ -18,6 +18,11 @@ pub fn channels_first(source: &[f32], channels: usize, pixels: usize, target: &m
     transpose_images(source, pixels, channels, target);
 }
 
+/// The bytes of numbers, in the machine's order: for reading them from a file.
+pub fn bytes_mut(values: &mut [f32]) -> &mut [u8] {
+    pulp::bytemuck::cast_slice_mut(values)
+}
+
 fn transpose_images(source: &[f32], rows: usize, columns: usize, target: &mut [f32]) {
     let image = rows * columns;
     assert_eq!(source.len(), target.len(), "lengths differ");

@@ -4,7 +4,7 @@
 //! whole. Reading verifies it all the same: disks rot and people edit.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -145,17 +145,50 @@ impl Blobs {
         if Digest::of(bytes) == *digest {
             return Ok(());
         }
+        Err(self.damaged(digest, bytes.len() as u64))
+    }
+
+    /// The blob's file, open at its beginning and verified: for readers that need not have all of it
+    /// in memory.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn verified_file(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = self.path(digest);
-        Err(StoreError::new(
+        let read = |file: &mut File| {
+            let mut hasher = Hasher::new();
+            let mut byte_count = 0;
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                let read = file.read(&mut piece)?;
+                if read == 0 {
+                    file.rewind()?;
+                    return Ok((hasher.finish(), byte_count));
+                }
+                hasher.update(&piece[..read]);
+                byte_count += read as u64;
+            }
+        };
+        let opened = File::open(&path).and_then(|mut file| read(&mut file).map(|of| (file, of)));
+        let (file, (found, byte_count)) =
+            opened.map_err(|error| missing_or_io(digest, &path, &error))?;
+        match found == *digest {
+            true => Ok(file),
+            false => Err(self.damaged(digest, byte_count)),
+        }
+    }
+
+    fn damaged(&self, digest: &Digest, byte_count: u64) -> StoreError {
+        let path = self.path(digest);
+        StoreError::new(
             StoreErrorKind::Corrupt,
             format!(
-                "blob `{}` is damaged: its {} bytes do not match its name",
+                "blob `{}` is damaged: its {byte_count} bytes do not match its name",
                 path.display(),
-                bytes.len()
             ),
         )
         .at(&path)
-        .with_hint("delete that file and import the same data (or train) again, or restore it from a backup"))
+        .with_hint("delete that file and import the same data (or train) again, or restore it from a backup")
     }
 
     /// Whether the blob is there already; if so, it is marked as used now, so that a sweep leaves

@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
             .parse()?,
     };
     let dataset = context.wait(store.dataset_version(&reference))?;
-    let model = Model::load(&subject.onnx(context, &store)?, arguments.runtime, 0)?;
+    let model = subject.load(context, &store, arguments.runtime)?;
     let request = Request {
         split: arguments.split,
         views: arguments.views.setting(),

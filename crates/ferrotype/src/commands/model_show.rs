@@ -1,6 +1,7 @@
 //! `ferrotype models show`: everything about one model version.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use ferrotype_core::manifest::{ModelManifest, ResizeFilter, ResizeMode, Task};
 use ferrotype_core::name::Reference;
@@ -61,7 +62,7 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn of(onnx: &[u8]) -> Self {
+    fn of(onnx: &File) -> Self {
         let loaded = Model::load(onnx, RuntimeChoice::Auto, 1);
         let model = loaded.as_ref().ok();
         Self {
@@ -89,7 +90,7 @@ pub(super) fn show(context: &Context, reference: &Reference, json: bool) -> anyh
     let onnx_bytes = store.blobs().size(&version.onnx)?;
     let metrics: Map<String, Value> =
         serde_json::from_str(&version.metrics_json).unwrap_or_default();
-    let runtime = Runtime::of(&store.blobs().get(&version.onnx)?);
+    let runtime = Runtime::of(&store.blobs().verified_file(&version.onnx)?);
     let printer = context.printer();
     if json {
         return printer.json(&Shown {

@@ -108,7 +108,8 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()>
     let files = find_files(&arguments.inputs)?;
     let store = context.existing_store()?;
     let version = context.wait(store.model_version(&arguments.model))?;
-    let model = Model::load(&store.blobs().get(&version.onnx)?, arguments.runtime, 0)?;
+    let onnx = store.blobs().verified_file(&version.onnx)?;
+    let model = Model::load(&onnx, arguments.runtime, 0)?;
     let asked = Asked {
         top: arguments.top.map(|top| top as usize),
         thresholds: label_thresholds(&model, arguments.threshold.as_ref())?,

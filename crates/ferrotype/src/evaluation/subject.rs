@@ -2,6 +2,7 @@
 
 use ferrotype_core::id::{ModelVersionId, RunId};
 use ferrotype_core::name::Reference;
+use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_store::{ModelVersion, Run, Store, StoreErrorKind};
 
 use crate::context::Context;
@@ -60,6 +61,22 @@ impl Subject {
             Self::Run(run) => training::export::onnx_of(context, store, run),
             Self::ModelVersion(version) => Ok(store.blobs().get(&version.onnx)?),
         }
+    }
+
+    /// The model, ready to answer on all cores.
+    pub(crate) fn load(
+        &self,
+        context: &Context,
+        store: &Store,
+        runtime: RuntimeChoice,
+    ) -> anyhow::Result<Model> {
+        let model = match self {
+            Self::Run(_) => Model::load(&self.onnx(context, store)?, runtime, 0)?,
+            Self::ModelVersion(version) => {
+                Model::load(&store.blobs().verified_file(&version.onnx)?, runtime, 0)?
+            }
+        };
+        Ok(model)
     }
 
     /// The dataset version it was trained on, as `name@v1`, if that is known.

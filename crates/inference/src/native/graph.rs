@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::refusal::Refusal;
 use super::tensor::Constant;
+use crate::onnx::Document;
 use crate::onnx::wire::{Field, Fields, Value, floats, integers};
 
 /// A value's number.
@@ -47,13 +48,16 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The network of a model file that the limits' walk has passed, from the input of a name to the
-    /// outputs of names.
-    pub(crate) fn read(onnx: &[u8], input: &str, outputs: &[&str]) -> Result<Self, Refusal> {
+    /// The network of a model, from the input of a name to the outputs of names.
+    pub(crate) fn read(
+        document: &Document<'_>,
+        input: &str,
+        outputs: &[&str],
+    ) -> Result<Self, Refusal> {
         let mut network = Self::default();
-        for field in Fields::of(onnx).flatten() {
+        for field in Fields::of(document.outline()).flatten() {
             match (field.number, field.bytes()) {
-                (7, Some(graph)) => network.read_graph(graph)?,
+                (7, Some(graph)) => network.read_graph(graph, document)?,
                 (8, Some(operators)) => network.read_opset(operators)?,
                 (25, Some(_)) => return Err(Refusal::unsupported("functions of the model's own")),
                 _ => {}
@@ -139,15 +143,15 @@ impl Network {
         Ok(())
     }
 
-    fn read_graph(&mut self, graph: &[u8]) -> Result<(), Refusal> {
+    fn read_graph(&mut self, graph: &[u8], document: &Document<'_>) -> Result<(), Refusal> {
         for field in Fields::of(graph).flatten() {
             match (field.number, field.bytes()) {
                 (1, Some(node)) => {
-                    let node = self.read_node(node)?;
+                    let node = self.read_node(node, document)?;
                     self.nodes.push(node);
                 }
                 (5, Some(tensor)) => {
-                    let (name, constant) = Constant::read(tensor)?;
+                    let (name, constant) = Constant::read(tensor, document)?;
                     let id = self.named(&name);
                     self.constants.insert(id, Arc::new(constant));
                 }
@@ -166,7 +170,7 @@ impl Network {
         Ok(())
     }
 
-    fn read_node(&mut self, bytes: &[u8]) -> Result<Node, Refusal> {
+    fn read_node(&mut self, bytes: &[u8], document: &Document<'_>) -> Result<Node, Refusal> {
         let mut node = Node {
             name: String::new(),
             operator: String::new(),
@@ -183,7 +187,7 @@ impl Network {
                 2 => node.outputs.push(self.optional(&text())),
                 3 => node.name = text(),
                 4 => node.operator = text(),
-                5 => match read_attribute(&field) {
+                5 => match read_attribute(&field, document) {
                     Ok(attribute) => node.attributes.push(attribute),
                     Err(refusal) => problem = Some(refusal),
                 },
@@ -206,7 +210,10 @@ impl Network {
     }
 }
 
-fn read_attribute(field: &Field<'_>) -> Result<(String, Attribute), Refusal> {
+fn read_attribute(
+    field: &Field<'_>,
+    document: &Document<'_>,
+) -> Result<(String, Attribute), Refusal> {
     let mut name = String::new();
     let mut kind = 0;
     let (mut float, mut integer, mut text) = (0.0, 0, String::new());
@@ -231,7 +238,7 @@ fn read_attribute(field: &Field<'_>) -> Result<(String, Attribute), Refusal> {
         2 => Attribute::Integer(integer),
         3 => Attribute::Text(text),
         4 => match tensor {
-            Some(tensor) => Attribute::Tensor(Arc::new(Constant::read(tensor)?.1)),
+            Some(tensor) => Attribute::Tensor(Arc::new(Constant::read(tensor, document)?.1)),
             None => Attribute::Other,
         },
         6 => Attribute::Floats(all_floats),

@@ -29,6 +29,7 @@ use super::fold::fold;
 use super::graph::{Attributes, Network, Node, ValueId};
 use super::program::{Kind, Piece, Program, Source, Step};
 use super::refusal::Refusal;
+use super::stored::Packing;
 use super::tensor::{Constant, Numbers, elements};
 
 /// Weights in the order of the loops, by the node's number; shared by the programs of all batch
@@ -96,6 +97,7 @@ enum Known {
 struct Planner<'a> {
     network: &'a Network,
     prepared: &'a PreparedWeights,
+    packing: Packing<'a>,
     known: HashMap<ValueId, Known>,
     uses: Vec<usize>,
     /// Steps; one that moved to a later place leaves nothing behind.
@@ -113,15 +115,17 @@ struct Planner<'a> {
 pub(crate) fn plan(
     network: &Network,
     prepared: &PreparedWeights,
+    packing: Packing<'_>,
     input: &[usize],
 ) -> Result<Program, Refusal> {
-    plan_within(network, prepared, input, Limits::default())
+    plan_within(network, prepared, packing, input, Limits::default())
 }
 
 /// As [`plan`], within limits of one's own.
 pub(crate) fn plan_within(
     network: &Network,
     prepared: &PreparedWeights,
+    packing: Packing<'_>,
     input: &[usize],
     limits: Limits,
 ) -> Result<Program, Refusal> {
@@ -135,6 +139,7 @@ pub(crate) fn plan_within(
     let mut planner = Planner {
         network,
         prepared,
+        packing,
         known: constants
             .map(|(id, constant)| (*id, Known::Constant(Arc::clone(constant))))
             .collect(),
@@ -451,6 +456,7 @@ fn constant_tensor(constant: &Constant) -> Result<Tensor, Refusal> {
             layout: Layout::Plain,
         }),
         Numbers::Whole(_) => Err(Refusal::unsupported("computing with whole numbers")),
+        Numbers::Stored(_) => Err(Refusal::unsupported("weights of this size")),
     }
 }
 

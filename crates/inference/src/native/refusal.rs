@@ -12,6 +12,17 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
     /// Whether other runtimes may run it: what is wrong is not the network.
     pub(crate) is_unsupported: bool,
+    /// The error of reading the model, where that is what went wrong.
+    unreadable: Option<Box<InferenceError>>,
+}
+
+impl From<InferenceError> for Refusal {
+    fn from(error: InferenceError) -> Self {
+        Self {
+            unreadable: Some(Box::new(error.clone())),
+            ..Self::malformed(error.to_string())
+        }
+    }
 }
 
 impl Refusal {
@@ -22,6 +33,7 @@ impl Refusal {
             node: String::new(),
             reason: reason.into(),
             is_unsupported: true,
+            unreadable: None,
         }
     }
 
@@ -51,6 +63,9 @@ impl Refusal {
 
     /// As an error of loading.
     pub(crate) fn into_error(self) -> InferenceError {
+        if let Some(error) = self.unreadable {
+            return *error;
+        }
         let kind = match self.is_unsupported {
             true => InferenceErrorKind::UnsupportedOperator,
             false => InferenceErrorKind::Failed,

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::graph::{Attribute, Network, Node, ValueId};
-use super::tensor::Constant;
+use super::stored::Stored;
+use super::tensor::{Constant, Numbers};
 
 /// Applies all rewritings.
 pub(crate) fn simplify(network: &mut Network) {
@@ -109,7 +110,10 @@ fn folded(network: &Network, convolution: &Node, norm: &Node) -> Option<[Constan
     let get = |node: &Node, place: usize| {
         constant_floats(network, node.inputs.get(place).copied().flatten())
     };
-    let (shape, weight) = get(convolution, 1)?;
+    let weight = network
+        .constants
+        .get(&convolution.inputs.get(1).copied()??)?;
+    let shape = weight.shape.clone();
     let outputs = *shape.first()?;
     let bias = match convolution.inputs.get(2).copied().flatten() {
         Some(_) => get(convolution, 2)?.1,
@@ -134,15 +138,26 @@ fn folded(network: &Network, convolution: &Node, norm: &Node) -> Option<[Constan
             (f64::from(*scale) / (f64::from(*variance) + f64::from(epsilon)).sqrt()) as f32
         })
         .collect();
-    let rows = weight.chunks_exact(weight.len() / outputs).zip(&factor);
-    let scaled: Vec<f32> = rows
-        .flat_map(|(row, factor)| row.iter().map(move |weight| weight * factor))
-        .collect();
+    let numbers = match &weight.numbers {
+        Numbers::Floats(values) => {
+            let rows = values.chunks_exact(values.len() / outputs).zip(&factor);
+            let scaled = rows.flat_map(|(row, factor)| row.iter().map(move |x| x * factor));
+            Numbers::Floats(scaled.collect())
+        }
+        Numbers::Stored(Stored {
+            bytes,
+            factors: None,
+        }) => Numbers::Stored(Stored {
+            bytes: bytes.clone(),
+            factors: Some(factor.clone().into()),
+        }),
+        _ => return None,
+    };
     let bias: Vec<f32> = (0..outputs)
         .map(|at| (bias[at] - mean[at]) * factor[at] + shift[at])
         .collect();
     Some([
-        Constant::floats(shape, scaled),
+        Constant { shape, numbers },
         Constant::floats(vec![outputs], bias),
     ])
 }
@@ -168,11 +183,15 @@ fn fold_biases(network: &mut Network) {
             let fits =
                 matrix.operator == "MatMul" && matrix.inputs.len() == 2 && uses[product] == 1;
             let weight = matrix.inputs.get(1).copied().flatten();
-            let (Some((weight, _)), Some((bias_shape, _))) = (
-                constant_floats(network, weight),
+            let (Some(weight), Some((bias_shape, _))) = (
+                weight.and_then(|weight| network.constants.get(&weight)),
                 constant_floats(network, Some(bias)),
             ) else {
                 continue;
+            };
+            let weight = match weight.numbers {
+                Numbers::Whole(_) => continue,
+                _ => &weight.shape,
             };
             if fits && weight.len() == 2 && bias_shape == [weight[1]] {
                 let outputs = node.outputs.clone();

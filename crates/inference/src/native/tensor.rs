@@ -1,15 +1,20 @@
 //! Tensors that are known while loading.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::refusal::Refusal;
+use super::stored::Stored;
 use crate::onnx::wire::{Fields, Value, floats, integers};
+use crate::onnx::{Document, LARGE_BYTES};
 
 /// Numbers of a tensor. Booleans and all integers are whole numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Numbers {
     Floats(Arc<[f32]>),
     Whole(Arc<[i64]>),
+    /// Weights of several axes that are still where the model is: see [`super::stored`].
+    Stored(Stored),
 }
 
 /// A tensor, row by row.
@@ -53,6 +58,7 @@ impl Constant {
             Numbers::Whole(_) => Err(Refusal::unsupported(
                 "whole numbers where floats are expected",
             )),
+            Numbers::Stored(_) => Err(Refusal::unsupported("weights of this size")),
         }
     }
 
@@ -60,7 +66,7 @@ impl Constant {
     pub(crate) fn as_whole(&self) -> Result<&[i64], Refusal> {
         match &self.numbers {
             Numbers::Whole(values) => Ok(values),
-            Numbers::Floats(_) => Err(Refusal::malformed(
+            Numbers::Floats(_) | Numbers::Stored(_) => Err(Refusal::malformed(
                 "floats where whole numbers are expected",
             )),
         }
@@ -75,7 +81,7 @@ impl Constant {
     }
 
     /// The tensor of a `TensorProto` that the limits' walk has passed, with its name.
-    pub(crate) fn read(tensor: &[u8]) -> Result<(String, Self), Refusal> {
+    pub(crate) fn read(tensor: &[u8], document: &Document<'_>) -> Result<(String, Self), Refusal> {
         let mut name = String::new();
         let (mut shape, mut raw, mut kind) = (Vec::new(), None, 0);
         let (mut float_data, mut whole_data) = (Vec::new(), Vec::new());
@@ -95,7 +101,19 @@ impl Constant {
             .map(|size| usize::try_from(size).map_err(|_| Refusal::malformed("a negative size")))
             .collect::<Result<_, _>>()?;
         let count = elements(&shape)?;
-        let constant = match (kind, raw) {
+        let place = raw.map(|raw| document.tensor_place(raw));
+        let is_large = |bytes: &Range<u64>| bytes.end - bytes.start >= LARGE_BYTES;
+        if let Some(bytes) = place.clone().filter(is_large)
+            && (kind, shape.len() > 1) == (1, true)
+        {
+            let numbers = Numbers::Stored(Stored {
+                bytes,
+                factors: None,
+            });
+            return (name, Self { shape, numbers }).checked(count);
+        }
+        let raw = place.map(|place| document.piece(place)).transpose()?;
+        let constant = match (kind, raw.as_deref()) {
             (1, Some(raw)) => Self::floats(shape, decoded(raw, f32::from_le_bytes)),
             (1, None) => Self::floats(shape, float_data),
             (7, Some(raw)) => Self::whole(shape, decoded(raw, i64::from_le_bytes)),
@@ -129,6 +147,9 @@ impl Checked for (String, Constant) {
         let found = match &self.1.numbers {
             Numbers::Floats(values) => values.len(),
             Numbers::Whole(values) => values.len(),
+            Numbers::Stored(stored) => {
+                (stored.bytes.end - stored.bytes.start) as usize / size_of::<f32>()
+            }
         };
         match found == count {
             true => Ok(self),

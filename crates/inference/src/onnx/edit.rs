@@ -2,7 +2,8 @@
 
 use ferrotype_core::manifest::{MANIFEST_KEY, ModelManifest};
 
-use super::limits::{OnnxLimits, check};
+use super::document::Document;
+use super::limits::OnnxLimits;
 use super::summary::{check_manifest, string_entry};
 use super::wire::{Fields, write_bytes_field};
 use crate::error::{InferenceError, InferenceErrorKind};
@@ -15,7 +16,7 @@ const METADATA_FIELD: u64 = 14;
 /// # Errors
 /// When the file is empty, no ONNX, damaged or too large, or the manifest contradicts itself.
 pub fn embed_manifest(onnx: &[u8], manifest: &ModelManifest) -> Result<Vec<u8>, InferenceError> {
-    check(onnx, &OnnxLimits::default())?;
+    Document::open(onnx.into(), &OnnxLimits::default())?;
     check_manifest(manifest)?;
     let json = serde_json::to_string(manifest).map_err(|error| {
         InferenceError::new(

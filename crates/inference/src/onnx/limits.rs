@@ -1,5 +1,6 @@
 //! Walks a whole ONNX file and refuses what is damaged, oversized or lies outside of it.
 
+use super::document::Document;
 use super::wire::{Field, Fields, Value, integers};
 use crate::error::{InferenceError, InferenceErrorKind};
 
@@ -84,32 +85,54 @@ fn child(message: Message, field: u64) -> Option<Message> {
     Some(child)
 }
 
-/// Refuses a file that is empty, no ONNX, damaged, beyond the limits or spread over several files.
-pub(super) fn check(onnx: &[u8], limits: &OnnxLimits) -> Result<(), InferenceError> {
-    if onnx.is_empty() {
+/// Refuses a file that is empty, too long, or of another kind by its first bytes.
+pub(super) fn check_beginning(
+    len: u64,
+    beginning: &[u8],
+    limits: &OnnxLimits,
+) -> Result<(), InferenceError> {
+    let Some(tag) = beginning.first() else {
         return Err(InferenceError::new(
             InferenceErrorKind::Empty,
             "the model file is empty",
         ));
-    }
-    if onnx.len() > limits.bytes {
+    };
+    if len > limits.bytes as u64 {
         return Err(InferenceError::new(
             InferenceErrorKind::TooLarge,
             format!(
-                "the model has `{}` bytes, the limit is `{}`",
-                onnx.len(),
+                "the model has `{len}` bytes, the limit is `{}`",
                 limits.bytes
             ),
         ));
     }
-    check_beginning(onnx)?;
+    // The first field tells another kind of file from a damaged model: it is a known one.
+    let known = matches!(
+        (tag >> 3, tag & 7),
+        (1 | 5, 0) | (2 | 3 | 4 | 6 | 7 | 8 | 14, 2)
+    );
+    if known {
+        return Ok(());
+    }
+    let error = InferenceError::new(InferenceErrorKind::NotOnnx, "the file is no ONNX model");
+    if beginning.starts_with(b"version https://git-lfs") {
+        return Err(error.with_hint("it is a Git LFS pointer; fetch the file with `git lfs pull`"));
+    }
+    Err(error)
+}
+
+/// Refuses a model that is damaged, beyond the limits or spread over several files.
+pub(super) fn check_structure(
+    document: &Document<'_>,
+    limits: &OnnxLimits,
+) -> Result<(), InferenceError> {
     let mut walk = Walk {
         limits,
         parts: 0,
         has_graph: false,
-        file: onnx,
+        document,
     };
-    walk.message(Message::Model, onnx, 0)?;
+    walk.message(Message::Model, document.outline(), 0)?;
     if walk.has_graph {
         Ok(())
     } else {
@@ -120,30 +143,12 @@ pub(super) fn check(onnx: &[u8], limits: &OnnxLimits) -> Result<(), InferenceErr
     }
 }
 
-/// Tells another kind of file from a damaged model by the first field, which is a known one.
-fn check_beginning(onnx: &[u8]) -> Result<(), InferenceError> {
-    let tag = onnx[0];
-    let known = matches!(
-        (tag >> 3, tag & 7),
-        (1 | 5, 0) | (2 | 3 | 4 | 6 | 7 | 8 | 14, 2)
-    );
-    if known {
-        return Ok(());
-    }
-    let error = InferenceError::new(InferenceErrorKind::NotOnnx, "the file is no ONNX model");
-    if onnx.starts_with(b"version https://git-lfs") {
-        return Err(error.with_hint("it is a Git LFS pointer; fetch the file with `git lfs pull`"));
-    }
-    Err(error)
-}
-
 /// The state of a walk over a file.
 struct Walk<'a> {
     limits: &'a OnnxLimits,
     parts: usize,
     has_graph: bool,
-    /// The whole file, to tell offsets.
-    file: &'a [u8],
+    document: &'a Document<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -228,7 +233,7 @@ impl<'a> Walk<'a> {
             ));
         }
         // The smallest elements, of four bits, go two into a byte.
-        if tensor_elements(tensor) > 2 * self.file.len() as u64 {
+        if tensor_elements(tensor) > 2 * self.document.len() {
             return Err(InferenceError::new(
                 InferenceErrorKind::Corrupt,
                 format!(
@@ -241,13 +246,13 @@ impl<'a> Walk<'a> {
     }
 
     fn damaged(&self, within: &[u8], offset: usize) -> InferenceError {
-        let start = within.as_ptr().addr() - self.file.as_ptr().addr();
+        let field = within.get(offset..).unwrap_or_default();
         InferenceError::new(
             InferenceErrorKind::Corrupt,
             format!(
                 "the model is damaged or cut short: byte `{}` of `{}` begins a field that cannot be read",
-                start + offset,
-                self.file.len()
+                self.document.place(field),
+                self.document.len()
             ),
         )
     }

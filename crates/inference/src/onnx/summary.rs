@@ -7,7 +7,9 @@ use ferrotype_core::graph::Graph;
 use ferrotype_core::manifest::{GRAPH_KEY, MANIFEST_KEY, ModelManifest};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{OnnxLimits, check, tensor_elements, tensor_name};
+use super::document::{Document, with_document};
+use super::limits::{OnnxLimits, tensor_elements, tensor_name};
+use super::source::OnnxSource;
 use super::wire::{Field, Fields};
 use crate::error::{InferenceError, InferenceErrorKind};
 
@@ -205,7 +207,7 @@ pub(crate) fn check_manifest(manifest: &ModelManifest) -> Result<(), InferenceEr
 ///
 /// # Errors
 /// When the file is empty, no ONNX, damaged, too large, or keeps weights in other files.
-pub fn inspect(onnx: &[u8]) -> Result<OnnxSummary, InferenceError> {
+pub fn inspect<'a>(onnx: impl Into<OnnxSource<'a>>) -> Result<OnnxSummary, InferenceError> {
     inspect_with_limits(onnx, &OnnxLimits::default())
 }
 
@@ -213,11 +215,15 @@ pub fn inspect(onnx: &[u8]) -> Result<OnnxSummary, InferenceError> {
 ///
 /// # Errors
 /// As [`inspect`].
-pub fn inspect_with_limits(
-    onnx: &[u8],
+pub fn inspect_with_limits<'a>(
+    onnx: impl Into<OnnxSource<'a>>,
     limits: &OnnxLimits,
 ) -> Result<OnnxSummary, InferenceError> {
-    check(onnx, limits)?;
+    with_document(onnx.into(), limits, |document| Ok(summary_of(document)))
+}
+
+/// What a model says about itself.
+pub(crate) fn summary_of(document: &Document<'_>) -> OnnxSummary {
     let mut summary = OnnxSummary {
         inputs: Vec::new(),
         outputs: Vec::new(),
@@ -229,7 +235,7 @@ pub fn inspect_with_limits(
     };
     let mut weights = HashSet::new();
     let mut producer = (String::new(), String::new());
-    for field in fields(onnx) {
+    for field in fields(document.outline()) {
         match (field.number, field.bytes()) {
             (2, Some(_)) => producer.0 = field.text().unwrap_or_default(),
             (3, Some(_)) => producer.1 = field.text().unwrap_or_default(),
@@ -247,7 +253,7 @@ pub fn inspect_with_limits(
     summary
         .inputs
         .retain(|input| !weights.contains(&input.name));
-    Ok(summary)
+    summary
 }
 
 /// The name of the first node whose operator is one that `wanted` accepts.
@@ -267,7 +273,7 @@ pub(crate) fn node_with_operator(onnx: &[u8], wanted: impl Fn(&str) -> bool) -> 
         .and_then(|node| text(node, 3))
 }
 
-/// The fields of a message that [`check`] has already walked.
+/// The fields of a message that the walk with limits has passed.
 fn fields(bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
     Fields::of(bytes).flatten()
 }

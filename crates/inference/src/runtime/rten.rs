@@ -1,5 +1,6 @@
 //! Networks on rten, a runtime in Rust that is always there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rten::{LoadErrorKind, NodeId, RunOptions, ThreadPool, ValueView};
@@ -22,9 +23,12 @@ struct RtenNetwork {
 }
 
 /// Loads a network.
-pub(super) fn load(onnx: &[u8], options: &NetworkOptions) -> Result<LoadedNetwork, InferenceError> {
+pub(super) fn load(
+    onnx: Cow<'_, [u8]>,
+    options: &NetworkOptions,
+) -> Result<LoadedNetwork, InferenceError> {
     guarded(NAME, "loading the model", || {
-        let model = rten::Model::load(onnx.to_vec()).map_err(load_error)?;
+        let model = rten::Model::load(onnx.into_owned()).map_err(load_error)?;
         let node = |name: &str| {
             model.find_node(name).ok_or_else(|| {
                 InferenceError::new(

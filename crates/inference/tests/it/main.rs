@@ -4,6 +4,7 @@
 
 mod answers;
 mod damage;
+mod files;
 mod library;
 mod manifests;
 mod metadata;

@@ -5,12 +5,14 @@ use rayon::prelude::*;
 use super::Convolution;
 use super::tile::PANEL;
 use crate::activation::add_piece;
-use crate::aligned::Aligned;
 use crate::scratch::with_scratch;
 
-/// Input channels that are packed at a time. They are copied out first: in place, weights of
-/// different outputs often lie on the same lines of the first-level cache.
+/// Input channels that are unpacked at a time.
 const CHANNELS_AT_ONCE: usize = 16;
+
+/// Columns and rows that are turned at a time. They are copied out first: in place, weights of
+/// different outputs often lie on the same lines of the first-level cache.
+const SQUARE: usize = 16;
 
 /// Weights in panels of [`PANEL`] channels, `[groups][panels][inner][PANEL]`; what a last panel
 /// with fewer channels has behind them is never used.
@@ -89,28 +91,6 @@ pub(super) fn with_panels_of_outputs<R>(
     })
 }
 
-/// Panels of outputs that are kept: `[groups][panels][inner][PANEL]`, rows ordered by kernel row,
-/// kernel column, input channel, for a weight `[groups · outputs, inputs, taps]`.
-pub(super) fn panels_of_outputs(
-    weight: &[f32],
-    [groups, outputs, inputs, taps]: [usize; 4],
-) -> Aligned {
-    let size = Size {
-        groups,
-        channels: outputs,
-        inner_len: inputs * taps,
-    };
-    let mut values = Aligned::zeros(size.len());
-    for (index, panel) in values.chunks_exact_mut(size.panel_len()).enumerate() {
-        let within = index % size.panels_in_group() * PANEL;
-        let first = index / size.panels_in_group() * outputs + within;
-        let count = (outputs - within).min(PANEL);
-        let weight = &weight[first * inputs * taps..][..count * inputs * taps];
-        pack_panel(weight, inputs, taps, panel);
-    }
-    values
-}
-
 /// Calls `work` with the panels of a gradient by the input: panels of inputs, whose rows are
 /// ordered by `taps` (positions in the kernel's `[height, width]`), output channel.
 pub(super) fn with_panels_of_inputs<R>(
@@ -176,21 +156,68 @@ fn with_sum(parts: &[&[f32]], work: impl FnOnce(&[f32])) {
 /// From the weights of a panel's outputs (`[outputs, inputs, taps]`) to `[taps, inputs][PANEL]`.
 fn pack_panel(weight: &[f32], inputs: usize, taps: usize, panel: &mut [f32]) {
     let outputs = weight.len() / (inputs * taps);
-    for start in (0..inputs).step_by(CHANNELS_AT_ONCE) {
-        let block_len = CHANNELS_AT_ONCE.min(inputs - start) * taps;
-        with_scratch(outputs * block_len, |block| {
-            for (output, block) in block.chunks_exact_mut(block_len).enumerate() {
-                let source = &weight[(output * inputs + start) * taps..];
-                block.copy_from_slice(&source[..block_len]);
-            }
-            for at in 0..block_len {
-                let (input, tap) = (start + at / taps, at % taps);
-                let row = &mut panel[(tap * inputs + input) * PANEL..][..outputs];
-                for (target, source) in row.iter_mut().zip(block[at..].iter().step_by(block_len)) {
-                    *target = *source;
+    let all = Columns {
+        values: weight,
+        row_len: inputs * taps,
+        taps,
+        inputs,
+    };
+    pack_columns(&all, outputs, panel);
+}
+
+/// Some input channels of a panel's weights, row by row of outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Columns<'a> {
+    /// `[outputs, channels, taps]`
+    pub(super) values: &'a [f32],
+    /// Channels by taps.
+    pub(super) row_len: usize,
+    /// Elements of the window.
+    pub(super) taps: usize,
+    /// From a tap to the next in the panel, in input channels.
+    pub(super) inputs: usize,
+}
+
+/// Writes all channels of `columns` for `outputs` outputs to `panel`, from its first row on: the
+/// number of an input channel and tap goes to row `tap · inputs + channel`.
+pub(super) fn pack_columns(columns: &Columns<'_>, outputs: usize, panel: &mut [f32]) {
+    let Columns {
+        values,
+        row_len,
+        taps,
+        inputs,
+    } = *columns;
+    let mut square = [[0.0; SQUARE]; SQUARE];
+    for first in (0..outputs).step_by(SQUARE) {
+        let count = SQUARE.min(outputs - first);
+        for start in (0..row_len).step_by(SQUARE) {
+            let len = SQUARE.min(row_len - start);
+            for (row, square) in square.iter_mut().take(count).enumerate() {
+                let source = &values[(first + row) * row_len + start..][..len];
+                match source.first_chunk::<SQUARE>() {
+                    Some(source) => *square = *source,
+                    None => square[..len].copy_from_slice(source),
                 }
             }
-        });
+            let (mut input, mut tap) = (start / taps, start % taps);
+            for at in 0..len {
+                let target = (tap * inputs + input) * PANEL + first;
+                (input, tap) = if tap + 1 < taps {
+                    (input, tap + 1)
+                } else {
+                    (input + 1, 0)
+                };
+                if let Some(target) = panel[target..].first_chunk_mut::<SQUARE>()
+                    && count == SQUARE
+                {
+                    *target = std::array::from_fn(|row| square[row][at]);
+                } else {
+                    for (target, row) in panel[target..][..count].iter_mut().zip(&square) {
+                        *target = row[at];
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Read as _;
 
 use ferrotype_store::{Digest, StoreErrorKind};
 
@@ -61,6 +62,31 @@ async fn a_blob_that_is_not_there_is_not_found() {
     let fixture = fixture().await;
     let error = fixture.store.blobs().get(&Digest::of(b"x")).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_verified_file_has_the_blobs_bytes_and_a_damaged_one_is_refused_as_on_reading() {
+    let fixture = fixture().await;
+    let blobs = fixture.store.blobs();
+    let bytes: Vec<u8> = (0..2_500_000_u32).map(|i| (i % 249) as u8).collect();
+    let digest = blobs.put(&bytes).unwrap();
+    let mut found = Vec::new();
+    let mut file = blobs.verified_file(&digest).unwrap();
+    file.read_to_end(&mut found).unwrap();
+    assert_eq!(found, bytes);
+
+    let mut damaged = bytes.clone();
+    damaged[2_400_000] ^= 1;
+    for content in [&damaged[..], &bytes[..1_000_000], b""] {
+        fs::write(blobs.path(&digest), content).unwrap();
+        let told = blobs.verified_file(&digest).unwrap_err();
+        let expected = blobs.get(&digest).unwrap_err();
+        assert_eq!(told.kind(), StoreErrorKind::Corrupt);
+        assert_eq!(told.to_string(), expected.to_string());
+        assert_eq!(told.hint(), expected.hint());
+    }
+    let missing = blobs.verified_file(&Digest::of(b"x")).unwrap_err();
+    assert_eq!(missing.kind(), StoreErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -300,7 +300,7 @@ fn read_and_load(
     };
     let onnx = store
         .blobs()
-        .get(&version.onnx)
+        .verified_file(&version.onnx)
         .map_err(|error| unusable(error.to_string(), error.hint()))?;
     let started = Instant::now();
     let network =

@@ -237,12 +237,12 @@ async fn evaluations(store: &Store, version: &ModelVersion) -> Result<Vec<Evalua
 
 /// What the ONNX file says; nothing when it is missing or damaged, which the log tells.
 fn inspect_file(store: &Store, version: &ModelVersion) -> Option<(OnnxFile, Option<GraphView>)> {
-    let bytes = store
+    let onnx = store
         .blobs()
-        .get(&version.onnx)
+        .verified_file(&version.onnx)
         .inspect_err(|error| tracing::warn!(%error, "a model's file cannot be read"))
         .ok()?;
-    let summary = inspect(&bytes)
+    let summary = inspect(&onnx)
         .inspect_err(|error| tracing::warn!(%error, "a model's file is damaged"))
         .ok()?;
     let digest = version.onnx.to_string();
@@ -252,7 +252,7 @@ fn inspect_file(store: &Store, version: &ModelVersion) -> Option<(OnnxFile, Opti
     let file = OnnxFile {
         address: blob_address(&digest),
         digest,
-        byte_count: bytes.len() as u64,
+        byte_count: onnx.metadata().ok()?.len(),
         opset: summary.opset,
         inputs: names(&summary.inputs),
         outputs: names(&summary.outputs),

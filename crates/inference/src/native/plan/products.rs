@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, Weights};
+use ferrotype_kernels::convolution::prepared::{Geometry, Method, WeightOrder, Weights};
 use ferrotype_kernels::finish::Function;
 use ferrotype_kernels::strided::Operation;
 
@@ -45,24 +45,21 @@ impl Planner<'_> {
         if let Some(last) = shape.last_mut() {
             *last = outputs;
         }
-        let values = weight.as_floats()?;
         let prepared = self.prepared(|| {
-            let mut values = match is_transposed {
-                true => values.to_vec(),
-                false => transposed(values, inputs, outputs),
-            };
-            if factor != 1.0 {
-                values.iter_mut().for_each(|weight| *weight *= factor);
-            }
             let weights = Weights {
-                values: &values,
+                values: &[],
                 bias: bias.as_deref(),
                 in_channels: inputs,
                 out_channels: outputs,
                 kernel: [1, 1],
                 groups: 1,
             };
-            Ok(Prepared::new(&weights, Method::Direct))
+            let order = match is_transposed {
+                true => WeightOrder::OutputsFirst,
+                false => WeightOrder::InputsFirst,
+            };
+            self.packing
+                .pack(weight, factor, &weights, order, Method::Direct)
         })?;
         let geometry = Geometry {
             batch: 1,
@@ -277,11 +274,4 @@ fn row_of(bias: &Constant, outputs: usize, factor: f32) -> Result<Option<Arc<[f3
         [] | [1] | [1, 1] => Some(vec![each(&values[0]); outputs].into()),
         _ => None,
     })
-}
-
-/// The transpose of a `[rows, columns]` matrix.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut target = vec![0.0; values.len()];
-    ferrotype_kernels::layout::channels_last(values, rows, columns, &mut target);
-    target
 }

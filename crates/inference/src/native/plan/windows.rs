@@ -1,6 +1,6 @@
 //! Convolution and pooling.
 
-use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, Weights};
+use ferrotype_kernels::convolution::prepared::{Geometry, Method, Prepared, WeightOrder, Weights};
 use ferrotype_kernels::finish::Function;
 use ferrotype_kernels::windows::{Pool, Reduction};
 
@@ -154,7 +154,7 @@ impl Planner<'_> {
         let geometry = windows(&mut attributes, kernel, &input.shape, false, across)?.geometry;
         attributes.finish()?;
         let weights = Weights {
-            values: weight.as_floats()?,
+            values: &[],
             bias: match &bias {
                 Some(bias) => Some(bias.as_floats()?),
                 None => None,
@@ -169,7 +169,9 @@ impl Planner<'_> {
                 batch: 1,
                 ..geometry
             };
-            Ok(Prepared::new(&weights, Method::fastest(&weights, &one)))
+            let method = Method::fastest(&weights, &one);
+            self.packing
+                .pack(&weight, 1.0, &weights, WeightOrder::OutputsFirst, method)
         })?;
         // The first layer reads the network's input as it is.
         let planes = input.layout == Layout::Plain && prepared.takes_planes();

@@ -7,10 +7,11 @@ use pulp::{Simd, WithSimd};
 use crate::instructions::arch;
 
 use super::direct::part_of;
-use super::{Following, Geometry, Prepared, View, ViewMut, Weights};
+use super::{Following, Geometry, Pieces, Prepared, View, ViewMut, Weights};
 use crate::aligned::Aligned;
 use crate::convolution::tile::{SharedOutput, load};
 use crate::finish::{Function, Order, apply_to_vectors};
+use crate::scratch::with_scratch;
 use crate::team::Team;
 
 /// Pieces for each thread.
@@ -20,16 +21,21 @@ const PIECES_A_THREAD: usize = 4;
 pub(super) const MOST_TAPS: usize = 128;
 
 /// From `[channels][taps]` to `[taps, channels]`.
-pub(super) fn pack(weights: &Weights<'_>) -> Aligned {
-    let taps = weights.kernel[0] * weights.kernel[1];
+pub(super) fn pack<E>(weights: &Weights<'_>, pieces: &Pieces<'_, E>) -> Result<Aligned, E> {
+    let taps = weights.taps();
     let channels = weights.out_channels;
+    assert_eq!(weights.group_inputs(), 1, "depth-wise groups");
     let mut packed = Aligned::zeros(taps * channels);
-    for (tap, row) in packed.chunks_exact_mut(channels.max(1)).enumerate() {
-        for (channel, weight) in row.iter_mut().enumerate() {
-            *weight = weights.values[channel * taps + tap];
+    with_scratch(taps * channels, |values| {
+        (pieces.read)(0, values)?;
+        for (tap, row) in packed.chunks_exact_mut(channels.max(1)).enumerate() {
+            for (weight, values) in row.iter_mut().zip(values.chunks_exact(taps)) {
+                *weight = values[tap];
+            }
         }
-    }
-    packed
+        Ok(())
+    })?;
+    Ok(packed)
 }
 
 pub(super) fn run(

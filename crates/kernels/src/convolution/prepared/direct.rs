@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::{Following, Geometry, Images, Prepared, ViewMut, Weights};
+use super::pieces::FirstError;
+use super::{Following, Geometry, Images, Pieces, Prepared, ViewMut, WeightOrder, Weights};
 use crate::aligned::Aligned;
-use crate::convolution::packing::panels_of_outputs;
 use crate::convolution::tile::{Finish, PANEL, Products, Run, SharedOutput, Shortcut, correlate};
 use crate::scratch::with_scratch;
 use crate::team::Team;
 use crate::vectorized;
+use crate::windows::for_each_part;
 
 /// Output pixels that are worked on at a time, at most.
 const MOST_PIXELS: usize = 384;
@@ -26,14 +27,28 @@ const PARTS_A_THREAD: usize = 2;
 /// Numbers of padded input that are worked on at a time; they stay in the second-level cache.
 const PADDED_NUMBERS: usize = 96 * 1024;
 
-pub(super) fn pack(weights: &Weights<'_>) -> Aligned {
-    let sizes = [
-        weights.groups,
-        weights.out_channels / weights.groups,
-        weights.in_channels / weights.groups,
-        weights.kernel[0] * weights.kernel[1],
-    ];
-    panels_of_outputs(weights.values, sizes)
+/// `[groups][panels][taps, inputs][PANEL]`
+pub(super) fn pack<E: Send>(
+    weights: &Weights<'_>,
+    pieces: &Pieces<'_, E>,
+    team: &Team,
+) -> Result<Aligned, E> {
+    let (inputs, outputs) = (weights.group_inputs(), weights.group_outputs());
+    let panel_len = inputs * weights.taps() * PANEL;
+    let panels = outputs.div_ceil(PANEL);
+    let mut packed = Aligned::zeros(weights.groups * panels * panel_len);
+    match pieces.order {
+        WeightOrder::InputsFirst => pieces.pack_rows(inputs, outputs, team, &mut packed)?,
+        WeightOrder::OutputsFirst => {
+            let failure = FirstError::default();
+            for_each_part(team, panel_len, &mut packed, |index, panel| {
+                failure
+                    .unless_failed(|| pieces.each_block(weights, index, |block| block.pack(panel)));
+            });
+            failure.into_result()?;
+        }
+    }
+    Ok(packed)
 }
 
 pub(super) fn run(

@@ -3,10 +3,12 @@
 
 mod depthwise;
 mod direct;
+mod pieces;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
+pub use self::pieces::{Pieces, Read, WeightOrder};
 use crate::aligned::Aligned;
 use crate::finish::{Function, Order};
 use crate::team::Team;
@@ -117,6 +119,25 @@ pub struct Weights<'a> {
     pub groups: usize,
 }
 
+impl Weights<'_> {
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    fn group_inputs(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    fn group_outputs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// How many numbers there are.
+    fn len(&self) -> usize {
+        self.out_channels * self.group_inputs() * self.taps()
+    }
+}
+
 /// Channels of images that are read as planes, at most.
 const MOST_PLANES: usize = 4;
 
@@ -169,24 +190,51 @@ impl Prepared {
     /// is for as many groups as channels in and out and small windows, Winograd for 3×3 windows of one group and
     /// multiples of 16 channels.
     pub fn new(weights: &Weights<'_>, method: Method) -> Self {
-        let taps = weights.kernel[0] * weights.kernel[1];
+        let copy = |first: usize, target: &mut [f32]| {
+            target.copy_from_slice(&weights.values[first..][..target.len()]);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        assert_eq!(weights.values.len(), weights.len(), "weights");
+        let pieces = Pieces {
+            order: WeightOrder::OutputsFirst,
+            read: &copy,
+        };
+        let team = Team::new(std::num::NonZeroUsize::MIN);
+        match Self::read(weights, &pieces, method, &team) {
+            Ok(prepared) => prepared,
+        }
+    }
+
+    /// Packs weights that are read piece by piece, on all threads of a team; the `values` of
+    /// `weights` are not looked at. The numbers are those of [`Prepared::new`] to the bit.
+    ///
+    /// # Errors
+    /// The first error of reading.
+    ///
+    /// # Panics
+    /// As [`Prepared::new`], and where the order is not one of such windows.
+    pub fn read<E: Send>(
+        weights: &Weights<'_>,
+        pieces: &Pieces<'_, E>,
+        method: Method,
+        team: &Team,
+    ) -> Result<Self, E> {
         let inputs = weights.in_channels / weights.groups;
         let outputs = weights.out_channels / weights.groups;
         assert_eq!(inputs * weights.groups, weights.in_channels, "groups");
         assert_eq!(outputs * weights.groups, weights.out_channels, "groups");
-        assert_eq!(
-            weights.values.len(),
-            weights.out_channels * inputs * taps,
-            "weights"
-        );
+        if pieces.order == WeightOrder::InputsFirst {
+            assert_eq!(method, Method::Direct, "a product's method");
+            assert_eq!((weights.kernel, weights.groups), ([1, 1], 1), "a product");
+        }
         let bias = weights.bias.unwrap_or_default().to_vec();
         assert!(bias.is_empty() || bias.len() == weights.out_channels);
         let packed = match method {
-            Method::Direct => direct::pack(weights),
-            Method::Winograd => winograd::pack(weights),
-            Method::Depthwise => depthwise::pack(weights),
+            Method::Direct => direct::pack(weights, pieces, team)?,
+            Method::Winograd => winograd::pack(weights, pieces, team)?,
+            Method::Depthwise => depthwise::pack(weights, pieces)?,
         };
-        Self {
+        Ok(Self {
             in_channels: weights.in_channels,
             out_channels: weights.out_channels,
             groups: weights.groups,
@@ -194,7 +242,7 @@ impl Prepared {
             bias,
             method,
             weights: packed,
-        }
+        })
     }
 
     /// Output channels.

@@ -259,3 +259,123 @@ fn winograd_is_the_definition() {
     unpadded.geometry.output = [6, 9];
     unpadded.check(Method::Winograd);
 }
+
+/// The packed numbers, of which those behind a last panel's channels do not count.
+fn bits(prepared: &Prepared) -> Vec<u32> {
+    prepared.weights.iter().map(|x| x.to_bits()).collect()
+}
+
+fn shape(channels: [usize; 2], kernel: usize, groups: usize) -> Weights<'static> {
+    Weights {
+        values: &[],
+        bias: None,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        kernel: [kernel, kernel],
+        groups,
+    }
+}
+
+#[test]
+fn weights_are_packed_as_the_panels_are_defined() {
+    // The second has rows that are read in parts.
+    for (channels, kernel, groups) in [([6, 70], 3, 2), ([5_000, 33], 1, 1), ([33, 16], 5, 1)] {
+        let shape = shape(channels, kernel, groups);
+        let values = numbers(shape.len(), 5);
+        let all = Weights {
+            values: &values,
+            ..shape
+        };
+        let packed = Prepared::new(&all, Method::Direct).weights;
+        let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
+        let panels = outputs.div_ceil(32);
+        for (index, value) in values.iter().enumerate() {
+            let (out, input, tap) = (index / (inputs * taps), index / taps % inputs, index % taps);
+            let panel = out / outputs * panels + out % outputs / 32;
+            let row = (panel * taps + tap) * inputs + input;
+            assert_eq!(packed[row * 32 + out % outputs % 32], *value, "{index}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_read_piece_by_piece_are_packed_to_the_same_bits() {
+    for (channels, kernel, groups, method) in [
+        ([6, 70], 3, 2, Method::Direct),
+        ([5_000, 33], 1, 1, Method::Direct),
+        ([40, 40], 5, 40, Method::Depthwise),
+        ([32, 48], 3, 1, Method::Winograd),
+        ([512, 64], 3, 1, Method::Winograd),
+    ] {
+        let shape = shape(channels, kernel, groups);
+        let values = numbers(shape.len(), 6);
+        let all = Weights {
+            values: &values,
+            ..shape
+        };
+        let expected = bits(&Prepared::new(&all, method));
+        let read = |first: usize, target: &mut [f32]| {
+            target.copy_from_slice(&values[first..][..target.len()]);
+            Ok::<(), ()>(())
+        };
+        let order = WeightOrder::OutputsFirst;
+        let pieces = Pieces { order, read: &read };
+        for threads in [1, 3] {
+            let team = Team::new(NonZeroUsize::new(threads).unwrap());
+            let prepared = Prepared::read(&shape, &pieces, method, &team).unwrap();
+            assert!(bits(&prepared) == expected, "{channels:?} {method:?}");
+        }
+    }
+}
+
+#[test]
+fn a_matrix_with_inputs_first_is_packed_as_its_transpose() {
+    for channels in [[7, 5], [300, 70], [3, 70_000]] {
+        let shape = shape(channels, 1, 1);
+        let [inputs, outputs] = channels;
+        let values = numbers(shape.len(), 7);
+        let mut turned = vec![0.0; values.len()];
+        crate::layout::channels_last(&values, inputs, outputs, &mut turned);
+        let all = Weights {
+            values: &turned,
+            ..shape
+        };
+        let expected = bits(&Prepared::new(&all, Method::Direct));
+        let read = |first: usize, target: &mut [f32]| {
+            target.copy_from_slice(&values[first..][..target.len()]);
+            Ok::<(), ()>(())
+        };
+        let order = WeightOrder::InputsFirst;
+        let pieces = Pieces { order, read: &read };
+        for threads in [1, 3] {
+            let team = Team::new(NonZeroUsize::new(threads).unwrap());
+            let prepared = Prepared::read(&shape, &pieces, Method::Direct, &team).unwrap();
+            assert!(bits(&prepared) == expected, "{channels:?}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_reading_is_passed_on() {
+    let team = Team::new(NonZeroUsize::new(3).unwrap());
+    for (order, groups, method) in [
+        (WeightOrder::OutputsFirst, 1, Method::Direct),
+        (WeightOrder::InputsFirst, 1, Method::Direct),
+        (WeightOrder::OutputsFirst, 1, Method::Winograd),
+        (WeightOrder::OutputsFirst, 128, Method::Depthwise),
+    ] {
+        let kernel = if order == WeightOrder::InputsFirst {
+            1
+        } else {
+            3
+        };
+        let shape = shape([128, 128], kernel, groups);
+        let read = |first: usize, target: &mut [f32]| match first + target.len() == shape.len() {
+            true => Err("the end"),
+            false => Ok(()),
+        };
+        let pieces = Pieces { order, read: &read };
+        let failed = Prepared::read(&shape, &pieces, method, &team);
+        assert_eq!(failed.unwrap_err(), "the end", "{method:?}");
+    }
+}

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::direct::part_of;
-use super::{Following, Geometry, Prepared, View, ViewMut, Weights};
+use super::pieces::{Block, FirstError};
+use super::{Following, Geometry, Pieces, Prepared, View, ViewMut, Weights};
 use crate::aligned::Aligned;
-use crate::convolution::packing::panels_of_outputs;
 use crate::convolution::tile::{Finish, PANEL, Products, Run, SharedOutput, correlate};
 use crate::convolution::transforms::{
     Inputs, Places, TileFinish, apply, apply_outputs, in_positions,
@@ -44,22 +44,35 @@ pub(super) fn pays(weights: &Weights<'_>, geometry: &Geometry) -> bool {
 }
 
 /// `[positions][panels][in_channels][PANEL]`
-pub(super) fn pack(weights: &Weights<'_>) -> Aligned {
+pub(super) fn pack<E: Send>(
+    weights: &Weights<'_>,
+    pieces: &Pieces<'_, E>,
+    team: &Team,
+) -> Result<Aligned, E> {
     let (inputs, outputs) = (weights.in_channels, weights.out_channels);
     assert_eq!(weights.kernel, [3, 3], "Winograd's windows");
     assert_eq!(weights.groups, 1, "Winograd's groups");
     assert_eq!((inputs % 16, outputs % 16), (0, 0), "Winograd's channels");
     let count = outputs.div_ceil(PANEL);
     let stride = position_len(count * inputs, PANEL);
-    let panels = panels_of_outputs(weights.values, [1, outputs, inputs, 9]);
     let mut packed = Aligned::zeros(POSITIONS * stride);
-    // SAFETY: only this thread writes, and `packed` is used again when it is done.
+    // SAFETY: each panel's transform goes to places of its own, and `packed` is used again when all
+    // are done.
     #[allow(unsafe_code)]
     let shared = unsafe { SharedOutput::new(&mut packed) };
-    for (index, panel) in panels.chunks_exact(9 * inputs * PANEL).enumerate() {
-        transform_weights(panel, inputs, shared, index * inputs * PANEL, stride);
-    }
-    packed
+    let failure = FirstError::default();
+    team.each(count, |index| {
+        let pack = |block: &Block<'_>| {
+            with_scratch(9 * block.channels() * PANEL, |panel| {
+                block.pack_alone(panel);
+                let first = (index * inputs + block.first_channel()) * PANEL;
+                transform_weights(panel, block.channels(), shared, first, stride);
+            });
+        };
+        failure.unless_failed(|| pieces.each_block(weights, index, pack));
+    });
+    failure.into_result()?;
+    Ok(packed)
 }
 
 /// The tiles that cover the outputs.
