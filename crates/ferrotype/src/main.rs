@@ -1,5 +1,6 @@
 //! Ferrotype: from a folder of images to a monitored prediction service.
 
+mod benchmark;
 mod cli;
 mod commands;
 mod config_files;
@@ -18,9 +19,11 @@ mod weights_source;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ferrotype_kernels::instructions::limit_of_environment;
 
 use crate::cli::Cli;
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::output::Printer;
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
 
 /// Finds the project and runs the one command that was asked for.
 fn run(cli: Cli, printer: Printer) -> anyhow::Result<()> {
+    limit_of_environment().map_err(Failure::usage)?;
     let context = Context::new(printer, cli.project.as_deref())?;
     commands::run(cli.command, &context)
 }

@@ -94,6 +94,23 @@ impl Drop for SystemMetrics {
     }
 }
 
+/// Bytes of memory that this process has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResidentMemory {
+    pub(crate) now_bytes: u64,
+    /// The most it has had.
+    pub(crate) peak_bytes: u64,
+}
+
+/// The memory of this process; none where there is no `/proc`.
+pub(crate) fn resident_memory() -> Option<ResidentMemory> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    Some(ResidentMemory {
+        now_bytes: number_after(&status, "VmRSS:")? * 1024,
+        peak_bytes: number_after(&status, "VmHWM:")? * 1024,
+    })
+}
+
 /// Bytes of memory that could be taken without swapping: what the machine has left, or what the
 /// process's control group and its limit on address space leave it.
 pub(crate) fn available_memory() -> Option<u64> {
@@ -270,5 +287,7 @@ mod tests {
         let reading = Reading::now().unwrap();
         assert!(reading.resident_bytes > 1e6);
         assert!(available_memory().unwrap() > 1 << 20);
+        let resident = resident_memory().unwrap();
+        assert!(resident.now_bytes > 1 << 20 && resident.peak_bytes >= resident.now_bytes);
     }
 }

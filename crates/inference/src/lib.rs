@@ -24,5 +24,5 @@ pub use onnx::{
 pub use probability::{sigmoid, softmax};
 pub use runtime::{
     LoadedNetwork, Network, NetworkOptions, OnnxRuntimeInfo, Outputs, RuntimeChoice, RuntimeInfo,
-    load_network, run_natively, run_natively_within, runtimes, use_library,
+    StepCost, load_network, run_natively, run_natively_within, runtimes, use_library,
 };

@@ -10,37 +10,38 @@ mod plan;
 mod program;
 mod refusal;
 mod simplify;
+mod stages;
 mod tensor;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use ferrotype_kernels::aligned::Aligned;
 use ferrotype_kernels::team::Team;
 
 pub(crate) use self::plan::Limits;
 use self::plan::PreparedWeights;
 use self::program::Program;
 pub(crate) use self::refusal::Refusal;
+use self::stages::{Memory, Schedule};
 use crate::error::InferenceError;
-use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs};
+use crate::runtime::{LoadedNetwork, Network, NetworkOptions, Outputs, StepCost};
 
 /// The runtime's name.
 pub(crate) const NAME: &str = "native";
 
-/// Batch sizes whose programs are kept.
-const MOST_PROGRAMS: usize = 64;
+/// Batch sizes whose schedules are kept.
+const MOST_SCHEDULES: usize = 64;
 
 /// A network that our executor has loaded.
 pub(crate) struct NativeNetwork {
     network: graph::Network,
     prepared: PreparedWeights,
-    programs: Mutex<HashMap<usize, Arc<Program>>>,
+    schedules: Mutex<HashMap<usize, Arc<Schedule>>>,
     /// Memory of runs that have ended.
-    arenas: Mutex<Vec<Aligned>>,
+    memories: Mutex<Vec<Memory>>,
     team: Team,
     image_shape: [usize; 3],
+    fixed_batch: Option<usize>,
     has_embedding: bool,
 }
 
@@ -71,8 +72,10 @@ pub(crate) fn run_once(
         return Err(Refusal::malformed("the input does not fill its shape"));
     }
     let team = Team::new(std::num::NonZeroUsize::MIN);
-    let outputs = program.run(&team, input, &mut Aligned::default());
-    Ok(outputs.into_iter().next().unwrap_or_default())
+    let mut arena = ferrotype_kernels::aligned::Aligned::default();
+    program.run(&team, input, &mut arena, |_, _| ());
+    let output = program.outputs(input, &arena).next();
+    Ok(output.unwrap_or_default().to_vec())
 }
 
 impl NativeNetwork {
@@ -84,17 +87,19 @@ impl NativeNetwork {
         let mut loaded = Self {
             network,
             prepared: Mutex::default(),
-            programs: Mutex::default(),
-            arenas: Mutex::default(),
+            schedules: Mutex::default(),
+            memories: Mutex::default(),
             team: Team::new(options.threads),
             image_shape: options.image_shape,
+            fixed_batch: options.fixed_batch,
             has_embedding: options.embedding_name.is_some(),
         };
-        let program = loaded.plan(options.fixed_batch.unwrap_or(1))?;
+        let batch = options.fixed_batch.unwrap_or(1);
+        let schedule = loaded.schedule(batch)?;
         loaded.forget_packed_weights();
-        let programs = loaded.programs.get_mut();
-        let programs = programs.unwrap_or_else(PoisonError::into_inner);
-        programs.insert(options.fixed_batch.unwrap_or(1), Arc::new(program));
+        let schedules = loaded.schedules.get_mut();
+        let schedules = schedules.unwrap_or_else(PoisonError::into_inner);
+        schedules.insert(batch, Arc::new(schedule));
         Ok(loaded)
     }
 
@@ -125,56 +130,61 @@ impl NativeNetwork {
         }
     }
 
-    fn program(&self, batch: usize) -> Result<Arc<Program>, Refusal> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&batch) {
-            return Ok(Arc::clone(program));
-        }
-        let program = Arc::new(self.plan(batch)?);
-        if programs.len() >= MOST_PROGRAMS {
-            programs.clear();
-        }
-        programs.insert(batch, Arc::clone(&program));
-        Ok(program)
+    fn schedule(&self, batch: usize) -> Result<Schedule, Refusal> {
+        // A network that insists on a number of images cannot be run on fewer.
+        let plan = |images| self.plan(images);
+        let threads = match self.fixed_batch {
+            Some(_) => batch,
+            None => self.team.threads(),
+        };
+        let image_len = self.image_shape.iter().product();
+        Schedule::new(batch, threads, image_len, plan)
     }
 
-    fn with_arena<R>(&self, work: impl FnOnce(&mut Aligned) -> R) -> R {
-        let kept = self
-            .arenas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let mut arena = kept.unwrap_or_default();
-        let result = work(&mut arena);
-        self.arenas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(arena);
+    fn kept_schedule(&self, batch: usize) -> Result<Arc<Schedule>, Refusal> {
+        let schedules = || {
+            self.schedules
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(schedule) = schedules().get(&batch) {
+            return Ok(Arc::clone(schedule));
+        }
+        // Planned without holding the lock, so that others go on.
+        let schedule = Arc::new(self.schedule(batch)?);
+        let mut schedules = schedules();
+        if schedules.len() >= MOST_SCHEDULES {
+            schedules.clear();
+        }
+        Ok(Arc::clone(schedules.entry(batch).or_insert(schedule)))
+    }
+
+    fn with_memory<R>(&self, work: impl FnOnce(&mut Memory) -> R) -> R {
+        let memories = || self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = memories().pop();
+        let mut memory = kept.unwrap_or_default();
+        let result = work(&mut memory);
+        memories().push(memory);
         result
     }
 
-    /// The seconds of each step with its name, in their order.
-    pub(crate) fn profile(
-        &self,
-        input: &[f32],
-        batch: usize,
-    ) -> Result<Vec<(String, Duration)>, InferenceError> {
-        let program = self.program(batch).map_err(Refusal::into_error)?;
-        let mut times = Vec::with_capacity(program.steps().len());
-        self.with_arena(|arena| {
-            program.run_and_tell(&self.team, input, arena, |step, duration| {
-                times.push((step.describe(), duration));
-            });
-        });
-        Ok(times)
+    /// What each step of a run costs, in their order.
+    fn profile(&self, input: &[f32], batch: usize) -> Result<Vec<StepCost>, InferenceError> {
+        let schedule = self.kept_schedule(batch).map_err(Refusal::into_error)?;
+        Ok(self.with_memory(|memory| schedule.profile(&self.team, input, memory)))
     }
 }
 
 impl Network for NativeNetwork {
     fn run(&self, input: &[f32], batch: usize) -> Result<Outputs, InferenceError> {
         crate::runtime::guarded(NAME, "running the model", || {
-            let program = self.program(batch).map_err(Refusal::into_error)?;
-            let outputs = self.with_arena(|arena| program.run(&self.team, input, arena));
+            let schedule = self.kept_schedule(batch).map_err(Refusal::into_error)?;
+            let mut outputs = Vec::with_capacity(2);
+            self.with_memory(|memory| {
+                schedule.run(&self.team, input, memory, |output| {
+                    outputs.push(output.to_vec())
+                });
+            });
             let mut outputs = outputs.into_iter();
             Ok(Outputs {
                 answer: outputs.next().unwrap_or_default(),
@@ -183,7 +193,7 @@ impl Network for NativeNetwork {
         })
     }
 
-    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<(String, Duration)>> {
+    fn profile(&self, input: &[f32], batch: usize) -> Option<Vec<StepCost>> {
         self.profile(input, batch).ok()
     }
 }

@@ -83,6 +83,22 @@ pub struct Outputs {
     pub embedding: Option<Vec<f32>>,
 }
 
+/// What a step of a network's run costs: a layer with what is computed along with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepCost {
+    /// The operator and the node's name.
+    pub name: String,
+    /// How it is computed and on what, in words for reports.
+    pub method: String,
+    /// What it took.
+    pub duration: Duration,
+    /// Floating-point operations of convolutions and products by their definition, a multiply-add
+    /// as two, however they are computed; 0 of anything else.
+    pub flops: u64,
+    /// Bytes of what is read and written: activations, and weights as they are packed.
+    pub bytes: u64,
+}
+
 /// A network that a runtime has loaded. It may be run from several threads at once.
 pub trait Network: Send + Sync {
     /// Runs images `[batch, channels, height, width]`, row by row.
@@ -91,8 +107,8 @@ pub trait Network: Send + Sync {
     /// When the runtime cannot run the network on them.
     fn run(&self, input: &[f32], batch: usize) -> Result<Outputs, InferenceError>;
 
-    /// Runs images and tells how long each step took, with its name, where the runtime can tell.
-    fn profile(&self, _input: &[f32], _batch: usize) -> Option<Vec<(String, Duration)>> {
+    /// Runs images and tells what each step cost, in their order, where the runtime can tell.
+    fn profile(&self, _input: &[f32], _batch: usize) -> Option<Vec<StepCost>> {
         None
     }
 }

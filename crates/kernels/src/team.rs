@@ -3,11 +3,16 @@
 //! A network of fifty layers is fifty loops one after the other, a few hundred microseconds each
 //! or less. Between them a member of the team looks for the next loop for a while before it goes to
 //! sleep: waking a thread takes as long as a small layer does.
+//!
+//! Each member begins with a part of its own of the pieces, the same part of every loop: what it wrote
+//! in one layer it reads in the next, from its own core's cache. To fetch a line that another core
+//! has written takes some 30 ns, longer than it takes to compute it anew. Who is done takes pieces from
+//! the end of others' parts.
 
 use std::cell::UnsafeCell;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -33,12 +38,12 @@ impl Team {
     /// A team of `threads`, the one that calls [`Team::each`] included. Where the system gives
     /// fewer, there are fewer.
     pub fn new(threads: NonZeroUsize) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(threads.get()));
         let members = (1..threads.get()).map_while(|number| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name(format!("ferrotype-team-{number}"))
-                .spawn(move || shared.work_until_closed())
+                .spawn(move || shared.work_until_closed(number))
                 .ok()
         });
         Self {
@@ -53,8 +58,9 @@ impl Team {
         self.members.len() + 1
     }
 
-    /// Calls `work` with each number below `pieces`, on all threads. A team that is at work for
-    /// somebody else leaves it to the calling thread.
+    /// Calls `work` with each number below `pieces`, on all threads: each begins with consecutive
+    /// ones, the caller with the first. A team that is at work for somebody else leaves it to the
+    /// calling thread.
     ///
     /// # Panics
     /// A call of `work` panics; the other pieces are done before.
@@ -63,7 +69,7 @@ impl Team {
         let Some(_turn) = (!alone).then(|| self.caller.try_lock().ok()).flatten() else {
             return (0..pieces).for_each(work);
         };
-        self.shared.run(pieces, &work);
+        self.shared.run(pieces, self.threads(), &work);
     }
 }
 
@@ -79,21 +85,63 @@ impl Drop for Team {
 
 type Work = *const (dyn Fn(usize) + Sync);
 
+/// What different threads write lies in cache lines of its own (two, which are fetched together).
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Pieces that nobody has taken yet: the first one's number (32 bits) and that behind the last (32).
+#[derive(Default)]
+struct Part(AtomicU64);
+
+impl Part {
+    fn set(&self, begin: usize, end: usize) {
+        self.0
+            .store((begin as u64) << 32 | end as u64, Ordering::Release);
+    }
+
+    /// Takes the first piece, or the last one.
+    fn take(&self, first: bool) -> Option<usize> {
+        let mut seen = self.0.load(Ordering::Acquire);
+        loop {
+            let (begin, end) = (seen >> 32, seen & u64::from(u32::MAX));
+            if begin >= end {
+                return None;
+            }
+            let (piece, left) = match first {
+                true => (begin, (begin + 1) << 32 | end),
+                false => (end - 1, begin << 32 | (end - 1)),
+            };
+            // Should the part have been one of an earlier loop when it was looked at and be equal
+            // in this one, it is a piece of this loop that is taken.
+            let taken =
+                self.0
+                    .compare_exchange_weak(seen, left, Ordering::AcqRel, Ordering::Acquire);
+            match taken {
+                Ok(_) => return Some(piece as usize),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
 /// What the members see.
 struct Shared {
-    /// The loop's number (32 bits) and how many of its pieces nobody has taken yet (32 bits).
-    left: AtomicU64,
-    /// Pieces of this loop in all, and what is done with each. Written before `left` tells of a new
-    /// loop, read only by who has taken a piece of it.
-    job: UnsafeCell<Option<(usize, Work)>>,
-    done: AtomicUsize,
+    /// Counts the loops.
+    number: Apart<AtomicU32>,
+    /// Each thread's part of the loop, the caller's first.
+    parts: Vec<Apart<Part>>,
+    /// What is done with each piece. Written before the parts tell of a new loop, read only by who
+    /// has taken a piece of it.
+    work: UnsafeCell<Option<Work>>,
+    done: Apart<AtomicUsize>,
     panicked: AtomicBool,
     sleepers: AtomicUsize,
     closed: Mutex<bool>,
     wake: Condvar,
 }
 
-// SAFETY: `job` is written by the one caller while no piece is left and all taken ones are done, and
+// SAFETY: `work` is written by the one caller while no piece is left and all taken ones are done, and
 // read by a thread only between taking a piece and counting it as done, for which the caller waits.
 // The pointer in it is to a closure that is `Sync` and outlives that wait.
 #[allow(unsafe_code)]
@@ -108,24 +156,22 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    fn new(threads: usize) -> Self {
         Self {
-            left: AtomicU64::new(0),
-            job: UnsafeCell::new(None),
-            done: AtomicUsize::new(0),
+            number: Apart::default(),
+            parts: (0..threads).map(|_| Apart::default()).collect(),
+            work: UnsafeCell::new(None),
+            done: Apart::default(),
             panicked: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             closed: Mutex::new(false),
             wake: Condvar::new(),
         }
     }
-}
 
-const PIECES: u64 = u32::MAX as u64;
-
-impl Shared {
-    fn run(&self, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
+    /// Shares `pieces` out to the first `threads` threads.
+    fn run(&self, pieces: usize, threads: usize, work: &(dyn Fn(usize) + Sync)) {
         // SAFETY: only the lifetime is taken off. This call returns when all pieces are done, and
         // nobody calls the closure without having taken one of them.
         #[allow(unsafe_code)]
@@ -135,18 +181,20 @@ impl Shared {
         // SAFETY: no piece is left of the last loop and all are done, so nobody reads it.
         #[allow(unsafe_code)]
         unsafe {
-            *self.job.get() = Some((pieces, work));
+            *self.work.get() = Some(work);
         }
-        self.done.store(0, Ordering::Relaxed);
+        self.done.0.store(0, Ordering::Relaxed);
         self.panicked.store(false, Ordering::Relaxed);
-        let number = (self.left.load(Ordering::Relaxed) >> 32).wrapping_add(1);
-        self.left
-            .store((number << 32) | pieces as u64, Ordering::SeqCst);
+        for (thread, part) in self.parts.iter().take(threads).enumerate() {
+            let bound = |thread: usize| (pieces as u64 * thread as u64 / threads as u64) as usize;
+            part.0.set(bound(thread), bound(thread + 1));
+        }
+        self.number.0.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             let _closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
             self.wake.notify_all();
         }
-        while self.take_piece() {}
+        self.take_part(0);
         self.wait_for(pieces);
         if self.panicked.load(Ordering::Relaxed) {
             resume_unwind(Box::new("a piece of a loop panicked"));
@@ -155,7 +203,7 @@ impl Shared {
 
     fn wait_for(&self, pieces: usize) {
         let mut looks = 0;
-        while self.done.load(Ordering::Acquire) < pieces {
+        while self.done.0.load(Ordering::Acquire) < pieces {
             looks += 1;
             if looks < LOOKS_BEFORE_YIELD {
                 std::hint::spin_loop();
@@ -165,69 +213,66 @@ impl Shared {
         }
     }
 
-    /// Does a piece of the loop, if one is left.
-    fn take_piece(&self) -> bool {
-        let mut seen = self.left.load(Ordering::Acquire);
-        loop {
-            if seen & PIECES == 0 {
-                return false;
-            }
-            let taken = self.left.compare_exchange_weak(
-                seen,
-                seen - 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            match taken {
-                Ok(_) => break,
-                Err(now) => seen = now,
+    /// Does the pieces of a thread's own part, then what is left of the others'.
+    fn take_part(&self, thread: usize) {
+        let mut count = 0;
+        for offset in 0..self.parts.len() {
+            let part = &self.parts[(thread + offset) % self.parts.len()].0;
+            while let Some(piece) = part.take(offset == 0) {
+                self.do_piece(piece);
+                count += 1;
             }
         }
+        if count > 0 {
+            self.done.0.fetch_add(count, Ordering::Release);
+        }
+    }
+
+    /// Does a piece that this thread has taken.
+    fn do_piece(&self, piece: usize) {
         // SAFETY: this thread has taken a piece that is not counted as done yet, so the caller
-        // waits: the job stays as it is and the closure lives.
+        // waits: the work stays as it is and the closure lives.
         #[allow(unsafe_code)]
-        let job = unsafe { (*self.job.get()).map(|(pieces, work)| (pieces, &*work)) };
-        if let Some((pieces, work)) = job {
-            let piece = pieces - (seen & PIECES) as usize;
-            if catch_unwind(AssertUnwindSafe(|| work(piece))).is_err() {
-                self.panicked.store(true, Ordering::Relaxed);
-            }
+        let work = unsafe { (*self.work.get()).map(|work| &*work) };
+        if let Some(work) = work
+            && catch_unwind(AssertUnwindSafe(|| work(piece))).is_err()
+        {
+            self.panicked.store(true, Ordering::Relaxed);
         }
-        self.done.fetch_add(1, Ordering::Release);
-        true
     }
 
-    fn work_until_closed(&self) {
-        let mut looks = 0;
+    fn work_until_closed(&self, thread: usize) {
+        let mut seen = 0;
         loop {
-            if self.take_piece() {
-                looks = 0;
-                continue;
+            match self.next_loop(seen) {
+                Some(number) => seen = number,
+                None => return,
             }
-            looks += 1;
-            if looks < LOOKS_BEFORE_SLEEP {
-                std::hint::spin_loop();
-                continue;
-            }
-            looks = 0;
-            if !self.sleep() {
-                return;
-            }
+            self.take_part(thread);
         }
     }
 
-    /// Sleeps until there may be something to do; answers whether the team still is.
-    fn sleep(&self) -> bool {
+    /// Waits for a loop behind number `seen`: its number, or nothing when the team is no more.
+    fn next_loop(&self, seen: u32) -> Option<u32> {
+        for _ in 0..LOOKS_BEFORE_SLEEP {
+            let number = self.number.0.load(Ordering::Acquire);
+            if number != seen {
+                return Some(number);
+            }
+            std::hint::spin_loop();
+        }
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while !*closed && self.left.load(Ordering::SeqCst) & PIECES == 0 {
+        let mut number = self.number.0.load(Ordering::SeqCst);
+        while !*closed && number == seen {
             closed = self
                 .wake
                 .wait(closed)
                 .unwrap_or_else(PoisonError::into_inner);
+            number = self.number.0.load(Ordering::SeqCst);
         }
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
-        !*closed
+        (!*closed).then_some(number)
     }
 
     fn close(&self) {
@@ -258,6 +303,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn pieces_are_taken_from_either_end_of_a_part() {
+        let part = Part::default();
+        part.set(3, 6);
+        assert_eq!(part.take(true), Some(3));
+        assert_eq!(part.take(false), Some(5));
+        assert_eq!(part.take(false), Some(4));
+        assert_eq!((part.take(true), part.take(false)), (None, None));
+    }
+
+    #[test]
+    fn who_is_done_helps_the_others() {
+        let team = team(2);
+        let caller = std::thread::current().id();
+        let others = AtomicUsize::new(0);
+        // The caller's first piece takes until the other thread has done nearly all others.
+        team.each(10, |piece| match piece {
+            0 if std::thread::current().id() == caller => {
+                while others.load(Ordering::Acquire) < 9 {
+                    std::thread::yield_now();
+                }
+            }
+            _ => {
+                others.fetch_add(1, Ordering::Release);
+            }
+        });
     }
 
     #[test]

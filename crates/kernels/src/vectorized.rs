@@ -23,7 +23,7 @@ macro_rules! vectorized {
                 }
             }
 
-            $crate::pulp::Arch::new().dispatch(Call(($($argument,)*)));
+            $crate::instructions::arch().dispatch(Call(($($argument,)*)));
         }
     )*};
 }

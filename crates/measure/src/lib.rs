@@ -7,6 +7,7 @@
 pub mod classification;
 mod error;
 pub mod evaluation;
+pub mod latency;
 pub mod linear;
 pub mod multi_label;
 pub mod ranking;
@@ -14,5 +15,6 @@ pub mod ranking;
 pub use classification::{CalibrationBin, ClassScores, Classification, ClassificationReport};
 pub use error::{MeasureError, MeasureErrorKind};
 pub use evaluation::{EvaluationReport, LabelMistake, Mistake, MultiLabelEvaluation, TaskReport};
+pub use latency::{Latencies, LatencyReport};
 pub use linear::{LinearBaseline, LinearOptions};
 pub use multi_label::{BestThreshold, LabelScores, MultiLabel, MultiLabelReport};

@@ -18,14 +18,16 @@
 mod arguments;
 mod layers;
 mod nets;
-mod peak;
 
 use std::io::BufRead;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use ferrotype_core::config::schema::{DeviceConfig, OptimizerConfig};
 use ferrotype_core::graph::Graph;
 use ferrotype_engine::executor::{Device, Executor, StepOptions, Targets};
+use ferrotype_kernels::instructions::InstructionSet;
+use ferrotype_kernels::peak;
 use serde_json::json;
 
 use self::arguments::Arguments;
@@ -185,7 +187,7 @@ fn report(bench: &mut Bench, arguments: &Arguments) {
     milliseconds.sort_by(f64::total_cmp);
     let quartile = |quarter: usize| milliseconds[(milliseconds.len() - 1) * quarter / 4];
     let threads = rayon::current_num_threads();
-    let peak = peak::gflops(threads);
+    let peak = peak_gflops(threads);
     let speed = bench.flops_per_step as f64 / quartile(2) / 1e6;
     println!(
         "{} ({}), {} pixels, batch {}, {threads} threads: {:.1} ms a step (quartiles {:.1} and {:.1}), \
@@ -207,7 +209,7 @@ fn report_layers(bench: &mut Bench, arguments: &Arguments) {
     bench.executor.set_recording(Some(Instant::now()));
     let milliseconds: f64 = (0..arguments.steps).map(|_| bench.step().0).sum();
     let spans = bench.executor.take_spans();
-    let peak = peak::gflops(rayon::current_num_threads());
+    let peak = peak_gflops(rayon::current_num_threads());
     println!(
         "{}",
         layers::table(
@@ -219,12 +221,19 @@ fn report_layers(bench: &mut Bench, arguments: &Arguments) {
     );
 }
 
+/// GFLOP/s of multiply-adds on so many threads.
+fn peak_gflops(threads: usize) -> f64 {
+    let started = Instant::now();
+    let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+    peak::gflops_per_second(threads, || started.elapsed())
+}
+
 fn report_peak() {
     for threads in 1..=rayon::current_num_threads() {
         println!(
             "{threads} threads: {:.0} GFLOP/s ({})",
-            peak::gflops(threads),
-            peak::instructions()
+            peak_gflops(threads),
+            InstructionSet::in_use()
         );
     }
 }

@@ -1,5 +1,6 @@
 //! One file a command. Each has its `Arguments` and a `run` that does it.
 
+mod bench;
 mod config;
 mod data;
 mod demo;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Export(export::Arguments),
     /// Ask a model about images
     Predict(predict::Arguments),
+    /// Measure how fast a model is, on every runtime
+    Bench(bench::Arguments),
     /// Keep model versions and their aliases
     Models(models::Arguments),
     /// Look into files of weights
@@ -70,6 +73,7 @@ pub(crate) fn run(command: Command, context: &Context) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Export(arguments) => export::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),
+        Command::Bench(arguments) => bench::run(arguments, context),
         Command::Models(arguments) => models::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Runs(arguments) => runs::run(arguments, context),

@@ -19,10 +19,10 @@ use crate::failure::Failure;
 const MOST_BYTES: u64 = 2 << 30;
 
 /// ImageNet's channel means, which most published models are trained with.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(super) const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 
 /// ImageNet's channel standard deviations.
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+pub(super) const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// The arguments of `ferrotype models import`.
 #[derive(Debug, Args)]
@@ -157,7 +157,8 @@ fn source(file: &Path, claims: &[String]) -> String {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads an ONNX file within the limit.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot_read = || format!("cannot read `{}`", path.display());
     let size = std::fs::metadata(path).with_context(cannot_read)?.len();
     if size > MOST_BYTES {
@@ -263,7 +264,7 @@ fn read_classes(text: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// `224` or `320x240`.
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let number = |part: &str| {
         part.parse::<u32>()
             .ok()

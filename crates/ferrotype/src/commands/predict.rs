@@ -11,6 +11,7 @@ use ferrotype_core::thresholds::{Thresholds, common_threshold};
 use ferrotype_inference::{Model, RuntimeChoice};
 use ferrotype_vision::RgbImage;
 use ferrotype_vision::decode::DecodeLimits;
+use ferrotype_vision::transform::Transform;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -150,7 +151,7 @@ fn predict(
     for (batch, paths) in files.chunks(BATCH).enumerate() {
         let read: Vec<_> = paths
             .par_iter()
-            .map(|path| read_image(model, path))
+            .map(|path| read_image(model.transform(), path))
             .collect();
         let mut images = Vec::new();
         let mut names = Vec::new();
@@ -215,8 +216,8 @@ fn describe(
     })
 }
 
-/// Reads and decodes a file for the model, or says why not: a kind and a sentence.
-fn read_image(model: &Model, path: &Path) -> Result<RgbImage, (String, String)> {
+/// Reads and decodes a file for a model's transform, or says why not: a kind and a sentence.
+pub(super) fn read_image(transform: &Transform, path: &Path) -> Result<RgbImage, (String, String)> {
     let unreadable = |error: std::io::Error| ("unreadable".to_string(), error.to_string());
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MOST_BYTES {
@@ -228,7 +229,7 @@ fn read_image(model: &Model, path: &Path) -> Result<RgbImage, (String, String)> 
         return Err(("too_large".into(), reason));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    model
+    transform
         .decode(&bytes, &DecodeLimits::default())
         .map(|decoded| decoded.image)
         .map_err(|error| (error.kind.as_str().to_string(), error.to_string()))
@@ -289,7 +290,7 @@ fn label_table(predictions: &[FilePrediction]) -> Table {
 }
 
 /// All files that the inputs mean, each once, in order.
-fn find_files(inputs: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn find_files(inputs: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut seen = HashSet::new();
     for input in inputs {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use ferrotype_core::config::Config;
 use ferrotype_engine::executor::Device;
+use ferrotype_kernels::instructions::InstructionSet;
 use serde_json::{Value, json};
 
 /// Program version, machine and device, kept with a run.
@@ -28,21 +29,13 @@ pub(super) fn describe(config: &Config, device: &Device) -> Value {
     })
 }
 
-/// The widest vector instructions of the processor that the executor's loops make use of.
+/// The widest vector instructions that the executor's loops use.
 fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "AVX2";
-        }
-    }
-    if cfg!(target_arch = "aarch64") {
-        "NEON"
-    } else {
-        "baseline"
+    match InstructionSet::in_use() {
+        InstructionSet::Avx512 => "AVX-512",
+        InstructionSet::Avx2 => "AVX2",
+        InstructionSet::Scalar if cfg!(target_arch = "aarch64") => "NEON",
+        InstructionSet::Scalar => "baseline",
     }
 }
 

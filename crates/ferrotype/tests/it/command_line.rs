@@ -28,6 +28,7 @@ fn help_tells_every_command_and_option() {
         "evaluate",
         "export",
         "predict",
+        "bench",
         "models",
         "models import",
         "runs",

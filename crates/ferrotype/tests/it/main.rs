@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod agreement;
+mod benchmark;
 mod command_line;
 mod damage;
 mod interruption;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrotype_kernels::aligned::Aligned;
-use ferrotype_kernels::convolution::prepared::{Following, Geometry, Prepared, View, ViewMut};
+use ferrotype_kernels::convolution::prepared::{
+    Following, Geometry, Images, Prepared, View, ViewMut,
+};
 use ferrotype_kernels::finish::{Function, Order};
 use ferrotype_kernels::product::{Destination, Matrix, MatrixMut, Threads, multiply};
 use ferrotype_kernels::strided::{self, Axis, Operation, PairAxis};
@@ -13,6 +15,7 @@ use ferrotype_kernels::windows::{self, Pool, Reduction, Sample, Taps};
 
 use super::refusal::Refusal;
 use super::tensor::MOST_NUMBERS;
+use crate::runtime::StepCost;
 
 /// Where a step's numbers come from.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub(crate) enum Kind {
     Convolution {
         prepared: Arc<Prepared>,
         geometry: Geometry,
+        /// Whether the input is `[batch, channels, height, width]`.
+        planes: bool,
         function: Function,
         /// How the second input is added, if there is one.
         order: Option<Order>,
@@ -95,14 +100,15 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// The node and how it is computed, for reports.
-    pub(crate) fn describe(&self) -> String {
-        let how = match &self.kind {
+    /// How it is computed and on what, for reports.
+    fn describe(&self) -> String {
+        match &self.kind {
             Kind::Convolution {
                 prepared,
                 geometry,
                 function,
                 order,
+                ..
             } => format!(
                 "{:?} {}->{} {:?}->{:?} /{:?} {function:?}{}",
                 prepared.method(),
@@ -120,8 +126,25 @@ impl Step {
             }
             Kind::Copy { pieces, .. } => format!("copy of {}", pieces.len()),
             _ => String::new(),
+        }
+    }
+}
+
+impl Step {
+    /// Floating-point operations of a convolution or product by its definition, a multiply-add as
+    /// two; none of anything else.
+    fn flops(&self) -> u64 {
+        let multiply_adds = match &self.kind {
+            Kind::Convolution {
+                prepared, geometry, ..
+            } => {
+                let [height, width] = geometry.output;
+                geometry.batch * height * width * prepared.multiply_adds_per_pixel()
+            }
+            Kind::Product { sizes, starts } => sizes.iter().product::<usize>() * starts.len(),
+            _ => 0,
         };
-        format!("{} {how}", self.name)
+        2 * multiply_adds as u64
     }
 }
 
@@ -173,33 +196,95 @@ impl Program {
         &self.steps
     }
 
-    /// Runs all steps in `arena`, which grows as need be; answers with the outputs.
-    pub(crate) fn run(&self, team: &Team, input: &[f32], arena: &mut Aligned) -> Vec<Vec<f32>> {
-        self.run_and_tell(team, input, arena, |_, _| ())
+    /// What a step is and costs, for reports.
+    pub(crate) fn cost(&self, step: &Step, input_len: usize, duration: Duration) -> StepCost {
+        let count = |source: &Source| match source {
+            Source::Input => input_len,
+            Source::Buffer(buffer) => self.buffer_len(*buffer),
+            Source::Constant(values) => values.len(),
+        };
+        let read: usize = step.inputs.iter().map(count).sum();
+        let weights = match &step.kind {
+            Kind::Convolution { prepared, .. } => prepared.memory(),
+            _ => 0,
+        };
+        let numbers = read + self.buffer_len(step.output);
+        StepCost {
+            name: step.name.trim_end().to_string(),
+            method: step.describe(),
+            duration,
+            flops: step.flops(),
+            bytes: (numbers * size_of::<f32>() + weights) as u64,
+        }
     }
 
-    /// As [`Self::run`]; tells how long each step took.
-    pub(crate) fn run_and_tell(
+    /// Numbers of a buffer.
+    pub(crate) fn buffer_len(&self, buffer: usize) -> usize {
+        self.places[buffer].len
+    }
+
+    /// Whether the program answers with a buffer.
+    pub(crate) fn answers_with(&self, buffer: usize) -> bool {
+        let is_it = |source: &Source| matches!(source, Source::Buffer(own) if *own == buffer);
+        self.outputs.iter().any(is_it)
+    }
+
+    /// The first `count` steps, which answer with the buffer that the last of them writes.
+    pub(crate) fn head(&self, count: usize) -> Result<Self, Refusal> {
+        let steps = self.steps[..count].to_vec();
+        let outputs = steps.last().map(|step| Source::Buffer(step.output));
+        Self::new(steps, &self.lengths(), outputs.into_iter().collect())
+    }
+
+    /// The steps behind the first `count`, of which they need the last one's buffer only: it is the
+    /// input.
+    pub(crate) fn tail(&self, count: usize) -> Result<Self, Refusal> {
+        let boundary = self.steps[count - 1].output;
+        let moved = |source: &Source| match source {
+            Source::Buffer(buffer) if *buffer == boundary => Source::Input,
+            other => other.clone(),
+        };
+        let steps = self.steps[count..].iter().map(|step| Step {
+            inputs: step.inputs.iter().map(moved).collect(),
+            ..step.clone()
+        });
+        let outputs = self.outputs.iter().map(moved).collect();
+        Self::new(steps.collect(), &self.lengths(), outputs)
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        self.places.iter().map(|place| place.len).collect()
+    }
+
+    /// Runs all steps in `arena`, which grows as need be; tells how long each step took, by its number.
+    pub(crate) fn run(
         &self,
         team: &Team,
         input: &[f32],
         arena: &mut Aligned,
-        mut tell: impl FnMut(&Step, Duration),
-    ) -> Vec<Vec<f32>> {
+        mut tell: impl FnMut(usize, Duration),
+    ) {
         if arena.len() < self.memory {
             *arena = Aligned::zeros(self.memory);
         }
-        for step in &self.steps {
+        for (number, step) in self.steps.iter().enumerate() {
             let started = std::time::Instant::now();
             self.step(step, team, input, arena);
-            tell(step, started.elapsed());
+            tell(number, started.elapsed());
         }
-        let output = |source: &Source| match source {
-            Source::Input => input.to_vec(),
-            Source::Constant(values) => values.to_vec(),
-            Source::Buffer(buffer) => arena[self.range(*buffer)].to_vec(),
-        };
-        self.outputs.iter().map(output).collect()
+    }
+
+    /// What the program answers with, once it has run.
+    pub(crate) fn outputs<'a>(
+        &'a self,
+        input: &'a [f32],
+        arena: &'a Aligned,
+    ) -> impl Iterator<Item = &'a [f32]> {
+        self.outputs.iter().map(move |source| match source {
+            Source::Input => input,
+            Source::Constant(values) => values,
+            Source::Buffer(buffer) => &arena[self.range(*buffer)],
+        })
     }
 
     fn range(&self, buffer: usize) -> std::ops::Range<usize> {
@@ -287,6 +372,7 @@ impl Kind {
             Self::Convolution {
                 prepared,
                 geometry,
+                planes,
                 function,
                 order,
             } => {
@@ -298,9 +384,12 @@ impl Kind {
                     };
                     (view, order)
                 });
-                let view = View {
-                    values: inputs[0],
-                    pixel_stride: prepared.in_channels(),
+                let images = match planes {
+                    true => Images::Planes(inputs[0]),
+                    false => Images::Pixels(View {
+                        values: inputs[0],
+                        pixel_stride: prepared.in_channels(),
+                    }),
                 };
                 let following = Following {
                     function: *function,
@@ -310,7 +399,7 @@ impl Kind {
                     values: target,
                     pixel_stride: outputs,
                 };
-                prepared.run(team, geometry, view, following, output);
+                prepared.run(team, geometry, images, following, output);
             }
             Self::Pool {
                 pool,

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 use rayon::prelude::*;
 
 use super::Convolution;
@@ -85,7 +87,7 @@ fn sum_row(
         output,
     };
     row.assert_in_bounds();
-    Arch::new().dispatch(row);
+    arch().dispatch(row);
 }
 
 /// Where each tap lies, relative to the window's beginning.
@@ -278,7 +280,7 @@ fn add_band(
                 sums: &mut sums[sums_from..][..taps.len() * shape.in_channels],
             };
             band.assert_in_bounds();
-            Arch::new().dispatch(band);
+            arch().dispatch(band);
         }
     });
 }

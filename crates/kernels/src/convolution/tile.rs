@@ -5,9 +5,10 @@
 //! `[inner][PANEL]`, so that a step of the loop reads one row of a panel and one number for each
 //! pixel.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use crate::finish::{Function, Order, apply_to_vectors};
+use crate::instructions::arch;
 
 /// Channels that lie side by side in packed weights.
 pub(super) const PANEL: usize = 32;
@@ -221,7 +222,7 @@ impl Products<'_> {
 /// An index reaches past its slice.
 pub(super) fn correlate(products: &Products<'_>, output: SharedOutput) {
     products.assert_in_bounds(output);
-    Arch::new().dispatch(Correlate { products, output });
+    arch().dispatch(Correlate { products, output });
 }
 
 struct Correlate<'a> {
@@ -496,7 +497,7 @@ impl OuterProducts<'_> {
 pub(super) fn add_outer_products(products: &OuterProducts<'_>, target: &mut [f32]) {
     assert_eq!(target.len() % PANEL, 0, "not whole rows");
     products.assert_in_bounds(target.len() / PANEL);
-    Arch::new().dispatch(Outer { products, target });
+    arch().dispatch(Outer { products, target });
 }
 
 struct Outer<'a> {
@@ -615,6 +616,8 @@ fn outer_tile<S: Simd, const P: usize, const V: usize>(
 
 #[cfg(test)]
 mod tests {
+    use pulp::Arch;
+
     use super::*;
 
     /// The instruction sets of this machine, the plain one first.

@@ -4,7 +4,9 @@
 //! Each is a small matrix that is applied along both axes of a tile, to all channels of the
 //! tile's pixels at a time.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 
 use super::tile::{SharedOutput, load};
 use crate::finish::{Function, Order, apply_to_vectors};
@@ -150,7 +152,7 @@ pub(super) fn apply<L: Line<IN, OUT>, const IN: usize, const OUT: usize>(
         target.assert_holds(start + channels);
     }
     assert!(bias.is_none_or(|bias| bias.len() >= channels), "bias");
-    Arch::new().dispatch(Apply::<L, IN, OUT> {
+    arch().dispatch(Apply::<L, IN, OUT> {
         source,
         from,
         target,
@@ -257,7 +259,7 @@ pub(super) fn apply_outputs(
             assert!(start + channels <= values.len(), "shortcut");
         }
     }
-    Arch::new().dispatch(ApplyOutputs {
+    arch().dispatch(ApplyOutputs {
         source,
         from,
         target,

@@ -4,7 +4,9 @@
 //! The rows lie in blocks of [`LANES`] columns, `[block][row][LANES]`, so that a vector of the
 //! weight meets those of all rows side by side. Tails are filled up with zeros.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 use rayon::prelude::*;
 
 use super::Linear;
@@ -40,7 +42,7 @@ pub(super) fn is_available() -> bool {
             S::F32_LANES
         }
     }
-    Arch::new().dispatch(Lanes) == LANES
+    arch().dispatch(Lanes) == LANES
 }
 
 /// `output ← input · weightᵀ`
@@ -50,7 +52,7 @@ pub(super) fn forward(shape: &Linear, input: &[f32], weight: &[f32], output: &mu
         .par_chunks(OUTPUTS_AT_ONCE * shape.inputs)
         .map(|weight| {
             let mut products = vec![0.0; weight.len() / shape.inputs * shape.rows];
-            Arch::new().dispatch(Products {
+            arch().dispatch(Products {
                 shape: *shape,
                 packed: &packed,
                 weight,
@@ -85,7 +87,7 @@ pub(super) fn backward_input(
             let start = index * strip;
             let width = strip.min(shape.inputs - start);
             let mut sums = vec![0.0; width.div_ceil(LANES) * LANES * shape.rows];
-            Arch::new().dispatch(Sums {
+            arch().dispatch(Sums {
                 shape: *shape,
                 coefficients: &coefficients,
                 weight,
@@ -128,7 +130,7 @@ pub(super) fn backward_weight(
         .par_chunks_mut(OUTPUTS_AT_ONCE * shape.inputs)
         .zip(coefficients.par_chunks(OUTPUTS_AT_ONCE * shape.rows))
         .for_each(|(gradient, coefficients)| {
-            Arch::new().dispatch(OuterProducts {
+            arch().dispatch(OuterProducts {
                 shape: *shape,
                 packed: &packed,
                 coefficients,

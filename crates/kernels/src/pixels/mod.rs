@@ -23,7 +23,7 @@ pub fn split(pixels: &[u8], channels: [&mut [u8]; 3]) {
         assert_eq!(channel.len() * 3, pixels.len(), "three bytes a pixel");
     }
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("ssse3") {
+    if x86::has_byte_shuffles() {
         #[allow(unsafe_code)]
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { x86::split(pixels, channels) };
@@ -37,7 +37,7 @@ pub fn join(channels: [&[u8]; 3], pixels: &mut [u8]) {
         assert_eq!(channel.len() * 3, pixels.len(), "three bytes a pixel");
     }
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("ssse3") {
+    if x86::has_byte_shuffles() {
         #[allow(unsafe_code)]
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { x86::join(channels, pixels) };
@@ -49,7 +49,7 @@ pub fn join(channels: [&[u8]; 3], pixels: &mut [u8]) {
 pub fn mirror(row: &[u8], mirrored: &mut [u8]) {
     assert_eq!(row.len(), mirrored.len(), "as many pixels");
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("ssse3") {
+    if x86::has_byte_shuffles() {
         #[allow(unsafe_code)]
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { x86::mirror(row, mirrored) };
@@ -94,7 +94,7 @@ pub fn bilinear(pixels: &[u8], row_bytes: usize, places: Places<'_>, results: &m
         "a place for each result"
     );
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
+    if x86::has_gathers() {
         #[allow(unsafe_code)]
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { x86::bilinear(pixels, row_bytes, places, results) };

@@ -3,6 +3,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::instructions::InstructionSet;
+
 use super::{BILINEAR_BYTES, Places, scalar};
 
 /// Bytes in a register of [`split`], [`join`] and [`mirror`].
@@ -108,9 +110,21 @@ pub(super) fn mirror(row: &[u8], mirrored: &mut [u8]) {
     scalar::mirror(&row[..row.len() - done], &mut mirrored[done..]);
 }
 
+/// Whether the processor shuffles bytes within a vector (SSSE3).
+pub(super) fn has_byte_shuffles() -> bool {
+    InstructionSet::in_use() >= InstructionSet::Avx2 && is_x86_feature_detected!("ssse3")
+}
+
+/// Whether the processor gathers numbers from several places (AVX2).
+pub(super) fn has_gathers() -> bool {
+    InstructionSet::in_use() >= InstructionSet::Avx2 && is_x86_feature_detected!("avx2")
+}
+
 /// Whether the processor permutes bytes by vectors (AVX-512 VBMI).
 pub(super) fn has_byte_permutations() -> bool {
-    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi")
+    InstructionSet::in_use() >= InstructionSet::Avx512
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi")
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]

@@ -1,6 +1,7 @@
 //! Sums, means and extremes along an axis.
 
 use super::pool::{scale, take_maximum};
+use crate::scratch::with_scratch;
 use crate::strided::for_each_chunk;
 use crate::team::Team;
 use crate::vectorized;
@@ -23,6 +24,9 @@ pub enum Reduction {
 /// Lines along an axis that are summed before they are added to the others: sums of many numbers
 /// lose less so.
 const LINES_AT_ONCE: usize = 64;
+
+/// Numbers from which on the lines of one image are shared out to threads.
+const SHARED_NUMBERS: usize = 32 * 1024;
 
 /// Reduces the middle axis of `[outer, len, inner]` to one element.
 ///
@@ -54,6 +58,13 @@ pub fn reduce(
             })
         });
     }
+    if outer == 1
+        && team.threads() > 1
+        && len * inner >= SHARED_NUMBERS
+        && matches!(reduction, Reduction::Mean | Reduction::Sum)
+    {
+        return sum_lines_on_all(team, reduction, [len, inner], source, target);
+    }
     let parts = match team.threads() {
         1 => 1,
         threads => (2 * threads).div_ceil(outer).min(inner.div_ceil(64)),
@@ -67,6 +78,34 @@ pub fn reduce(
             reduce_columns(reduction, source, inner, columns.start, target);
         })
     });
+}
+
+/// Sums lines of `inner` numbers, of which each thread takes consecutive ones, as it wrote them in the
+/// layer before.
+fn sum_lines_on_all(
+    team: &Team,
+    reduction: Reduction,
+    [len, inner]: [usize; 2],
+    source: &[f32],
+    target: &mut [f32],
+) {
+    let parts = team.threads().min(len);
+    with_scratch(parts * inner, |sums| {
+        for_each_chunk(team, parts, sums, |part| {
+            let lines = len * part / parts..len * (part + 1) / parts;
+            let source = &source[lines.start * inner..lines.end * inner];
+            (
+                part * inner..(part + 1) * inner,
+                move |sums: &mut [f32]| {
+                    reduce_columns(Reduction::Sum, source, inner, 0, sums);
+                },
+            )
+        });
+        reduce_columns(Reduction::Sum, sums, inner, 0, target);
+    });
+    if reduction == Reduction::Mean {
+        scale(target, 1.0 / len as f32);
+    }
 }
 
 fn reduce_row(reduction: Reduction, row: &[f32], target: &mut f32) {

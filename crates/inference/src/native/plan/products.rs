@@ -75,6 +75,7 @@ impl Planner<'_> {
         let kind = Kind::Convolution {
             prepared,
             geometry,
+            planes: false,
             function: Function::Identity,
             order: None,
         };

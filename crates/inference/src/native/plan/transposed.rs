@@ -192,6 +192,7 @@ impl Planner<'_> {
         let kind = Kind::Convolution {
             prepared,
             geometry,
+            planes: false,
             function: Function::Identity,
             order: None,
         };
@@ -301,6 +302,7 @@ impl Planner<'_> {
         let kind = Kind::Convolution {
             prepared,
             geometry,
+            planes: false,
             function: Function::Identity,
             order: None,
         };

@@ -120,7 +120,7 @@ fn windows(
 impl Planner<'_> {
     pub(super) fn convolution(&mut self) -> Result<(), Refusal> {
         let mut attributes = self.attributes();
-        let (input, across) = self.image_or_line(0)?;
+        let (input, across) = self.image_in_any_layout(0)?;
         let weight = self.constant(1)?;
         let bias = self.optional_constant(2)?;
         let (out_channels, inputs, kernel) = match (&weight.shape[..], across) {
@@ -171,9 +171,16 @@ impl Planner<'_> {
             };
             Ok(Prepared::new(&weights, Method::fastest(&weights, &one)))
         })?;
+        // The first layer reads the network's input as it is.
+        let planes = input.layout == Layout::Plain && prepared.takes_planes();
+        let input = match planes {
+            true => input,
+            false => self.image(&input)?,
+        };
         let kind = Kind::Convolution {
             prepared,
             geometry,
+            planes,
             function: Function::Identity,
             order: None,
         };
@@ -211,12 +218,19 @@ impl Planner<'_> {
 
     /// An input of images, or of lines as images of one row.
     pub(super) fn image_or_line(&mut self, place: usize) -> Result<(Tensor, Across), Refusal> {
+        let (input, across) = self.image_in_any_layout(place)?;
+        Ok((self.image(&input)?, across))
+    }
+
+    /// The same as it lies in memory.
+    fn image_in_any_layout(&mut self, place: usize) -> Result<(Tensor, Across), Refusal> {
         let input = self.tensor(place)?;
-        if input.shape.len() == 3 {
-            let row = self.as_row(&input)?;
-            return Ok((self.image(&row)?, Across::Line));
+        match input.shape.len() {
+            3 => Ok((self.as_row(&input)?, Across::Line)),
+            4 => Ok((input, Across::Image)),
+            // Refuses it.
+            _ => Ok((self.image(&input)?, Across::Image)),
         }
-        Ok((self.image(&input)?, Across::Image))
     }
 
     /// A batch norm that follows no convolution: a kernel of one element for each channel.
@@ -272,6 +286,7 @@ impl Planner<'_> {
         let kind = Kind::Convolution {
             prepared: self.prepared(|| Ok(Prepared::new(&weights, Method::Depthwise)))?,
             geometry,
+            planes: false,
             function: Function::Identity,
             order: None,
         };

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 
 use super::direct::part_of;
 use super::{Following, Geometry, Prepared, View, ViewMut, Weights};
@@ -137,7 +139,7 @@ impl Task<'_> {
             }),
         };
         segment.assert_in_bounds();
-        Arch::new().dispatch(segment);
+        arch().dispatch(segment);
     }
 }
 

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::{Following, Geometry, Prepared, View, ViewMut, Weights};
+use super::{Following, Geometry, Images, Prepared, ViewMut, Weights};
 use crate::aligned::Aligned;
 use crate::convolution::packing::panels_of_outputs;
 use crate::convolution::tile::{Finish, PANEL, Products, Run, SharedOutput, Shortcut, correlate};
 use crate::scratch::with_scratch;
 use crate::team::Team;
+use crate::vectorized;
 
 /// Output pixels that are worked on at a time, at most.
 const MOST_PIXELS: usize = 384;
@@ -18,6 +19,9 @@ const LEAST_PIXELS: usize = 48;
 
 /// Pieces for each thread, so that they end at about the same time.
 const PIECES_A_THREAD: usize = 4;
+
+/// Parts of the panels for each thread, where the weights are shared out: each copies what it sees.
+const PARTS_A_THREAD: usize = 2;
 
 /// Numbers of padded input that are worked on at a time; they stay in the second-level cache.
 const PADDED_NUMBERS: usize = 96 * 1024;
@@ -36,11 +40,14 @@ pub(super) fn run(
     prepared: &Prepared,
     team: &Team,
     geometry: &Geometry,
-    input: View<'_>,
+    input: Images<'_>,
     following: Following<'_>,
     output: ViewMut<'_>,
 ) {
-    let geometry = joined(prepared, geometry);
+    let geometry = match input {
+        Images::Pixels(_) => joined(prepared, geometry),
+        Images::Planes(_) => *geometry,
+    };
     let task = Task {
         prepared,
         geometry,
@@ -54,9 +61,12 @@ pub(super) fn run(
         is_inside: geometry.is_inside(prepared.kernel),
     };
     let split = task.split(team.threads());
-    let pieces = geometry.batch * split.bands * split.parts;
-    team.each(pieces, |piece| {
-        let (panels, piece) = (piece % split.parts, piece / split.parts);
+    let bands = geometry.batch * split.bands;
+    team.each(bands * split.parts, |piece| {
+        let (panels, piece) = match split.panels_first {
+            true => (piece / bands, piece % bands),
+            false => (piece % split.parts, piece / split.parts),
+        };
         let (band, image) = (piece % split.bands, piece / split.bands);
         let rows = part_of(geometry.output[0], band, split.bands);
         let panels = part_of(task.panels(), panels, split.parts);
@@ -96,12 +106,14 @@ struct Split {
     bands: usize,
     /// Parts of the panels.
     parts: usize,
+    /// Whether consecutive pieces share panels rather than pixels.
+    panels_first: bool,
 }
 
 struct Task<'a> {
     prepared: &'a Prepared,
     geometry: Geometry,
-    input: View<'a>,
+    input: Images<'a>,
     following: Following<'a>,
     output: SharedOutput,
     output_stride: usize,
@@ -162,6 +174,11 @@ impl Task<'_> {
         };
         let rows_at_once = most.div_ceil(columns).min(rows_in_cache);
         let bands = rows.div_ceil(rows_at_once.max(1));
+        // As many for each thread.
+        let bands = match shape.batch.is_multiple_of(threads) {
+            true => bands,
+            false => bands.next_multiple_of(threads).min(rows),
+        };
         // Where weights are many and pixels few, each thread reads a part of the weights.
         let inputs = self.group_inputs() * self.prepared.kernel[0] * self.prepared.kernel[1];
         let weights = inputs * self.prepared.out_channels;
@@ -173,14 +190,19 @@ impl Task<'_> {
         if by_panels {
             return Split {
                 bands: rows.div_ceil(rows_in_cache),
-                parts: panels.min(PIECES_A_THREAD * threads),
+                parts: threads * (panels / threads).min(PARTS_A_THREAD),
+                panels_first: true,
             };
         }
         let parts = match shape.batch * bands {
             few if few < 2 * threads => (2 * threads).div_ceil(few).min(panels),
             _ => 1,
         };
-        Split { bands, parts }
+        Split {
+            bands,
+            parts,
+            panels_first: false,
+        }
     }
 
     fn piece(&self, image: usize, rows: Range<usize>, panels: Range<usize>) {
@@ -279,14 +301,14 @@ impl Task<'_> {
     /// Calls `work` with the inputs that the windows of `rows` see, padded with zeros if need be.
     fn with_band(&self, image: usize, rows: Range<usize>, work: impl FnOnce(Source<'_>)) {
         let shape = &self.geometry;
-        let stride = self.input.pixel_stride;
-        let first = image * shape.in_pixels() * stride;
-        if self.is_inside {
-            let row_len = shape.input[1] * stride;
+        if let Images::Pixels(view) = self.input
+            && self.is_inside
+        {
+            let row_len = shape.input[1] * view.pixel_stride;
             return work(Source {
-                values: &self.input.values[first..],
+                values: &view.values[image * shape.in_pixels() * view.pixel_stride..],
                 row_len,
-                pixel_stride: stride,
+                pixel_stride: view.pixel_stride,
                 start: rows.start * shape.stride[0] * row_len,
             });
         }
@@ -299,10 +321,7 @@ impl Task<'_> {
             for (row, target) in padded.chunks_exact_mut(row_len).enumerate() {
                 let y = (rows.start * shape.stride[0] + row).checked_sub(shape.padding[0]);
                 match y.filter(|y| *y < shape.input[0]) {
-                    Some(y) => {
-                        let row = &self.input.values[first + y * shape.input[1] * stride..];
-                        self.pad_row(row, target);
-                    }
+                    Some(y) => self.pad_row(image, y, target),
                     None => target.fill(0.0),
                 }
             }
@@ -315,22 +334,54 @@ impl Task<'_> {
         });
     }
 
-    /// Copies a row of pixels with zeros before and after it.
-    fn pad_row(&self, row: &[f32], target: &mut [f32]) {
+    /// Copies row `y` of an image with zeros before and after it.
+    fn pad_row(&self, image: usize, y: usize, target: &mut [f32]) {
+        let shape = &self.geometry;
         let channels = self.prepared.in_channels;
-        let stride = self.input.pixel_stride;
-        let before = (self.geometry.padding[1] * channels).min(target.len());
+        let before = (shape.padding[1] * channels).min(target.len());
         let (zeros, target) = target.split_at_mut(before);
         zeros.fill(0.0);
-        let pixels = self.geometry.input[1].min(target.len() / channels);
+        let pixels = shape.input[1].min(target.len() / channels);
         let (target, zeros) = target.split_at_mut(pixels * channels);
         zeros.fill(0.0);
-        if stride == channels {
-            target.copy_from_slice(&row[..target.len()]);
-        } else {
-            for (target, pixel) in target.chunks_exact_mut(channels).zip(row.chunks(stride)) {
-                target.copy_from_slice(&pixel[..channels]);
+        match self.input {
+            Images::Pixels(view) => {
+                let stride = view.pixel_stride;
+                let first = (image * shape.in_pixels() + y * shape.input[1]) * stride;
+                let row = &view.values[first..];
+                if stride == channels {
+                    target.copy_from_slice(&row[..target.len()]);
+                } else {
+                    for (target, pixel) in target.chunks_exact_mut(channels).zip(row.chunks(stride))
+                    {
+                        target.copy_from_slice(&pixel[..channels]);
+                    }
+                }
             }
+            Images::Planes(values) => {
+                let plane = |channel: usize| {
+                    let rows = (image * channels + channel) * shape.input[0] + y;
+                    &values[rows * shape.input[1]..][..pixels]
+                };
+                match channels {
+                    3 => interleave([plane(0), plane(1), plane(2)], target),
+                    _ => (0..channels).for_each(|channel| {
+                        let pixels = target.chunks_exact_mut(channels).zip(plane(channel));
+                        pixels.for_each(|(pixel, value)| pixel[channel] = *value);
+                    }),
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Puts three channels side by side.
+    fn interleave(planes: [&[f32]; 3], target: &mut [f32]) {
+        let [a, b, c] = planes;
+        let pixels = target.as_chunks_mut::<3>().0.iter_mut();
+        for (pixel, ((a, b), c)) in pixels.zip(a.iter().zip(b).zip(c)) {
+            *pixel = [*a, *b, *c];
         }
     }
 }

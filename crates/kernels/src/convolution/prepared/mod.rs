@@ -20,6 +20,15 @@ pub struct View<'a> {
     pub pixel_stride: usize,
 }
 
+/// The images that a convolution reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Images<'a> {
+    /// All channels of a pixel side by side.
+    Pixels(View<'a>),
+    /// `[batch, channels, height, width]`, if the convolution [takes it](Prepared::takes_planes).
+    Planes(&'a [f32]),
+}
+
 /// Pixels that are written to, as a [`View`].
 #[derive(Debug)]
 pub struct ViewMut<'a> {
@@ -107,6 +116,9 @@ pub struct Weights<'a> {
     /// Groups of channels that do not see each other.
     pub groups: usize,
 }
+
+/// Channels of images that are read as planes, at most.
+const MOST_PLANES: usize = 4;
 
 /// How a convolution is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,21 +212,32 @@ impl Prepared {
         self.method
     }
 
+    /// Multiply-adds that a pixel of the output takes by the definition of a convolution.
+    pub fn multiply_adds_per_pixel(&self) -> usize {
+        self.out_channels * (self.in_channels / self.groups) * self.kernel[0] * self.kernel[1]
+    }
+
     /// Bytes of packed weights.
     pub fn memory(&self) -> usize {
         size_of_val(&*self.weights)
+    }
+
+    /// Whether it reads images whose channels lie one after the other: the first layer of a network
+    /// does, whose few channels are put side by side with the copy that its windows need anyway.
+    pub fn takes_planes(&self) -> bool {
+        self.method == Method::Direct && self.groups == 1 && self.in_channels <= MOST_PLANES
     }
 
     /// `output ← following(convolution of input + bias)`
     ///
     /// # Panics
     /// Lengths do not fit the shape, or windows begin after the image's end; Winograd takes strides
-    /// and dilations of 1 only.
+    /// and dilations of 1 only; planes are for few channels.
     pub fn run(
         &self,
         team: &Team,
         geometry: &Geometry,
-        input: View<'_>,
+        input: Images<'_>,
         following: Following<'_>,
         output: ViewMut<'_>,
     ) {
@@ -222,17 +245,22 @@ impl Prepared {
         if geometry.batch * geometry.out_pixels() == 0 || self.out_channels == 0 {
             return;
         }
-        match self.method {
-            Method::Direct => direct::run(self, team, geometry, input, following, output),
-            Method::Winograd => winograd::run(self, team, geometry, input, following, output),
-            Method::Depthwise => depthwise::run(self, team, geometry, input, following, output),
+        match (self.method, input) {
+            (Method::Direct, _) => direct::run(self, team, geometry, input, following, output),
+            (Method::Winograd, Images::Pixels(input)) => {
+                winograd::run(self, team, geometry, input, following, output);
+            }
+            (Method::Depthwise, Images::Pixels(input)) => {
+                depthwise::run(self, team, geometry, input, following, output);
+            }
+            (_, Images::Planes(_)) => unreachable!("`assert_lengths` lets none pass"),
         }
     }
 
     fn assert_lengths(
         &self,
         geometry: &Geometry,
-        input: View<'_>,
+        input: Images<'_>,
         following: &Following<'_>,
         output: &ViewMut<'_>,
     ) {
@@ -242,13 +270,12 @@ impl Prepared {
         let in_pixels = geometry.batch * geometry.in_pixels();
         let out_pixels = geometry.batch * geometry.out_pixels();
         let outputs = self.out_channels;
+        let inputs = self.in_channels;
         assert!(
-            holds(
-                input.values,
-                input.pixel_stride,
-                self.in_channels,
-                in_pixels
-            ),
+            match input {
+                Images::Pixels(view) => holds(view.values, view.pixel_stride, inputs, in_pixels),
+                Images::Planes(values) => self.takes_planes() && values.len() >= in_pixels * inputs,
+            },
             "input"
         );
         assert!(

@@ -123,7 +123,7 @@ impl Case {
                 prepared.run(
                     &team,
                     shape,
-                    view(&input, ins),
+                    Images::Pixels(view(&input, ins)),
                     Following {
                         function,
                         shortcut: order.map(|order| (view(&shortcut, outs), order)),
@@ -176,6 +176,48 @@ fn direct_sums_are_those_of_the_definition() {
 }
 
 #[test]
+fn planes_give_the_sums_of_pixels() {
+    for (channels, kernel) in [(1, 3), (3, 7), (3, 1), (4, 5)] {
+        let case = case([11, 13], [channels, 40], kernel, 1).strided([2, 1]);
+        let shape = &case.geometry;
+        let weight = numbers(40 * channels * kernel * kernel, 1);
+        let weights = Weights {
+            values: &weight,
+            bias: None,
+            in_channels: channels,
+            out_channels: 40,
+            kernel: case.kernel,
+            groups: 1,
+        };
+        let prepared = Prepared::new(&weights, Method::Direct);
+        assert!(prepared.takes_planes());
+        let planes = numbers(shape.batch * channels * shape.in_pixels(), 2);
+        let mut pixels = vec![0.0; planes.len()];
+        let images = planes.chunks_exact(channels * shape.in_pixels());
+        for (image, pixels) in images.zip(pixels.chunks_exact_mut(channels * shape.in_pixels())) {
+            for (index, value) in pixels.iter_mut().enumerate() {
+                *value = image[index % channels * shape.in_pixels() + index / channels];
+            }
+        }
+        let team = Team::new(NonZeroUsize::new(2).unwrap());
+        let run = |input| {
+            let mut output = vec![0.0; shape.batch * shape.out_pixels() * 40];
+            let view = ViewMut {
+                values: &mut output,
+                pixel_stride: 40,
+            };
+            prepared.run(&team, shape, input, Following::default(), view);
+            output
+        };
+        let view = View {
+            values: &pixels,
+            pixel_stride: channels,
+        };
+        assert_eq!(run(Images::Planes(&planes)), run(Images::Pixels(view)));
+    }
+}
+
+#[test]
 fn dilated_and_lopsided_windows_are_those_of_the_definition() {
     for (method, channels, groups) in [
         (Method::Direct, [6, 8], 1),
@@ -210,6 +252,8 @@ fn winograd_is_the_definition() {
     case([9, 7], [16, 48], 3, 1).check(Method::Winograd);
     case([30, 21], [32, 64], 3, 1).check(Method::Winograd);
     case([1, 2], [16, 16], 3, 1).check(Method::Winograd);
+    // Few tiles and many outputs: threads share the panels.
+    case([5, 6], [32, 176], 3, 1).check(Method::Winograd);
     let mut unpadded = case([8, 11], [16, 16], 3, 1);
     unpadded.geometry.padding = [0, 0];
     unpadded.geometry.output = [6, 9];

@@ -18,6 +18,9 @@ use crate::team::Team;
 /// Numbers of transformed inputs and outputs that are worked on at a time.
 const NUMBERS_AT_ONCE: usize = 384 * 1024;
 
+/// Parts of the panels for each thread, where the work is shared out so.
+const PARTS_A_THREAD: usize = 2;
+
 /// Whether a convolution can be computed so, and is faster for it.
 pub(super) fn pays(weights: &Weights<'_>, geometry: &Geometry) -> bool {
     let is_plain = weights.kernel == [3, 3]
@@ -115,13 +118,14 @@ impl Tiles {
         })
     }
 
-    /// Where the tile's outputs begin; none beyond the edge.
-    fn outputs(&self, tile: Tile, stride: usize) -> Places<OUTPUTS> {
+    /// Where channel `first` of the tile's outputs lies; none beyond the edge.
+    fn outputs(&self, tile: Tile, stride: usize, first: usize) -> Places<OUTPUTS> {
         let [height, width] = self.geometry.output;
         std::array::from_fn(|row| {
             std::array::from_fn(|column| {
                 let (y, x) = (tile.y + row, tile.x + column);
-                (y < height && x < width).then(|| ((tile.image * height + y) * width + x) * stride)
+                let pixel = (tile.image * height + y) * width + x;
+                (y < height && x < width).then_some(pixel * stride + first)
             })
         })
     }
@@ -149,13 +153,23 @@ pub(super) fn run(
         output,
         output_stride,
     };
-    let count = task.tiles.count();
-    let blocks = count.div_ceil(task.at_once());
-    if team.threads() == 1 || blocks >= 2 * team.threads() {
-        team.each(blocks, |block| task.block(part_of(count, block, blocks)));
-    } else {
-        task.together(team);
-    }
+    let split = task.split(team.threads());
+    team.each(split.blocks * split.parts, |piece| {
+        // Consecutive pieces share panels, which are what costs memory where there are several parts.
+        let (part, block) = (piece / split.blocks, piece % split.blocks);
+        task.block(
+            part_of(task.tiles.count(), block, split.blocks),
+            part_of(task.panels(), part, split.parts),
+        );
+    });
+}
+
+/// In how many pieces the work is done.
+struct Split {
+    /// Blocks of tiles.
+    blocks: usize,
+    /// Parts of the panels; each transforms the inputs anew.
+    parts: usize,
 }
 
 struct Task<'a> {
@@ -185,64 +199,47 @@ impl Task<'_> {
         (NUMBERS_AT_ONCE / numbers / 12 * 12).clamp(12, 96)
     }
 
-    fn input_stride(&self, count: usize) -> usize {
-        position_len(count, self.prepared.in_channels)
+    fn split(&self, threads: usize) -> Split {
+        let count = self.tiles.count();
+        let blocks = count.div_ceil(self.at_once());
+        if threads == 1 {
+            return Split { blocks, parts: 1 };
+        }
+        // Where weights are many and tiles few, each thread reads a part of the weights.
+        if self.prepared.out_channels > 4 * count && self.panels() >= threads {
+            let parts = threads * (self.panels() / threads).min(PARTS_A_THREAD);
+            return Split { blocks, parts };
+        }
+        let blocks = blocks.next_multiple_of(threads).min(count);
+        Split { blocks, parts: 1 }
     }
 
-    fn sum_stride(&self, count: usize) -> usize {
-        position_len(count, self.prepared.out_channels)
-    }
-
-    /// Some tiles, on one thread.
-    fn block(&self, block: Range<usize>) {
-        let count = block.len();
-        with_scratch(POSITIONS * self.input_stride(count), |inputs| {
-            with_scratch(POSITIONS * self.sum_stride(count), |sums| {
+    /// The outputs of some tiles and panels, on one thread.
+    fn block(&self, tiles: Range<usize>, panels: Range<usize>) {
+        let count = tiles.len();
+        let first = panels.start * PANEL;
+        let channels = first..(panels.end * PANEL).min(self.prepared.out_channels);
+        let input_stride = position_len(count, self.prepared.in_channels);
+        let sum_stride = position_len(count, channels.len());
+        with_scratch(POSITIONS * input_stride, |inputs| {
+            with_scratch(POSITIONS * sum_stride, |sums| {
                 // SAFETY: only this thread writes, and each is read when all of it is written.
                 #[allow(unsafe_code)]
                 let shared = unsafe { SharedOutput::new(inputs) };
-                for (row, index) in block.clone().enumerate() {
-                    self.transform_input(index, row, count, shared);
+                for (row, index) in tiles.clone().enumerate() {
+                    self.transform_input(index, row, input_stride, shared);
                 }
                 // SAFETY: as above.
                 #[allow(unsafe_code)]
                 let shared = unsafe { SharedOutput::new(sums) };
-                let panels = 0..self.panels();
                 for position in 0..POSITIONS {
-                    self.multiply(position, panels.clone(), count, inputs, shared);
+                    let inputs = &inputs[position * input_stride..];
+                    let first = position * sum_stride;
+                    self.multiply(position, panels.clone(), count, inputs, shared, first);
                 }
-                for (row, index) in block.enumerate() {
-                    self.transform_output(index, row, count, sums);
+                for (row, index) in tiles.enumerate() {
+                    self.transform_output(index, row, channels.clone(), sum_stride, sums);
                 }
-            });
-        });
-    }
-
-    /// All tiles, each step on all threads: for few tiles and many channels.
-    fn together(&self, team: &Team) {
-        let count = self.tiles.count();
-        with_scratch(POSITIONS * self.input_stride(count), |inputs| {
-            with_scratch(POSITIONS * self.sum_stride(count), |sums| {
-                // SAFETY: each tile's transform goes to rows of its own, which are read when all are
-                // done.
-                #[allow(unsafe_code)]
-                let shared = unsafe { SharedOutput::new(inputs) };
-                team.each(count, |index| {
-                    self.transform_input(index, index, count, shared);
-                });
-                let inputs = &*inputs;
-                // SAFETY: each position's products go to places of their own, which are read when all
-                // are done.
-                #[allow(unsafe_code)]
-                let shared = unsafe { SharedOutput::new(sums) };
-                let panels = 0..self.panels();
-                team.each(POSITIONS, |position| {
-                    self.multiply(position, panels.clone(), count, inputs, shared);
-                });
-                let sums = &*sums;
-                team.each(count, |index| {
-                    self.transform_output(index, index, count, sums);
-                });
             });
         });
     }
@@ -251,35 +248,45 @@ impl Task<'_> {
         self.prepared.out_channels.div_ceil(PANEL)
     }
 
-    /// Writes the transform of a tile's inputs as row `row` of `count` rows.
-    fn transform_input(&self, index: usize, row: usize, count: usize, target: SharedOutput) {
+    /// Writes the transform of a tile's inputs as row `row`.
+    fn transform_input(&self, index: usize, row: usize, stride: usize, target: SharedOutput) {
         let channels = self.prepared.in_channels;
         let from = self
             .tiles
             .inputs(self.tiles.get(index), self.input.pixel_stride);
-        let to = in_positions(row * channels, self.input_stride(count));
+        let to = in_positions(row * channels, stride);
         apply::<Inputs, INPUTS, INPUTS>(self.input.values, &from, target, &to, channels, None);
     }
 
-    /// Writes a tile's outputs from row `row` of `count` rows of sums.
-    fn transform_output(&self, index: usize, row: usize, count: usize, sums: &[f32]) {
-        let channels = self.prepared.out_channels;
+    /// Writes some channels of a tile's outputs from row `row` of their sums.
+    fn transform_output(
+        &self,
+        index: usize,
+        row: usize,
+        channels: Range<usize>,
+        stride: usize,
+        sums: &[f32],
+    ) {
         let tile = self.tiles.get(index);
-        let from = in_positions(row * channels, self.sum_stride(count));
-        let to = self.tiles.outputs(tile, self.output_stride);
+        let from = in_positions(row * channels.len(), stride);
+        let to = self.tiles.outputs(tile, self.output_stride, channels.start);
         let shortcut = self.following.shortcut.map(|(view, order)| {
-            let places = self.tiles.outputs(tile, view.pixel_stride);
+            let places = self.tiles.outputs(tile, view.pixel_stride, channels.start);
             (view.values, places, order)
         });
+        let bias = &self.prepared.bias;
         let finish = TileFinish {
-            bias: &self.prepared.bias,
+            bias: match bias.is_empty() {
+                true => bias,
+                false => &bias[channels.clone()],
+            },
             function: self.following.function,
             shortcut,
         };
-        apply_outputs(sums, &from, self.output, &to, channels, &finish);
+        apply_outputs(sums, &from, self.output, &to, channels.len(), &finish);
     }
 
-    /// The products of a position over `count` tiles.
+    /// The products of a position: the rows of `inputs` by `panels`, to `sums` from `first` on.
     fn multiply(
         &self,
         position: usize,
@@ -287,12 +294,13 @@ impl Task<'_> {
         count: usize,
         inputs: &[f32],
         sums: SharedOutput,
+        first: usize,
     ) {
         let (ins, outs) = (self.prepared.in_channels, self.prepared.out_channels);
-        let input = &inputs[position * self.input_stride(count)..][..count * ins];
+        let first_channel = panels.start * PANEL;
+        let row_len = (panels.end * PANEL).min(outs) - first_channel;
         let weight_stride = position_len(self.panels() * ins, PANEL);
         let weights = &self.prepared.weights[position * weight_stride..];
-        let first = position * self.sum_stride(count);
         let run = Run {
             input: 0,
             weight: 0,
@@ -306,18 +314,18 @@ impl Task<'_> {
             lists.places.clear();
             lists
                 .places
-                .extend((0..count).map(|row| first + row * outs));
+                .extend((0..count).map(|row| first + row * row_len));
             for panel in panels {
                 correlate(
                     &Products {
-                        input,
+                        input: &inputs[..count * ins],
                         pixels: &lists.pixels,
                         runs: &[run],
                         panel: &weights[panel * ins * PANEL..][..ins * PANEL],
                         bias: None,
                         channels: (outs - panel * PANEL).min(PANEL),
                         places: &lists.places,
-                        first_channel: panel * PANEL,
+                        first_channel: panel * PANEL - first_channel,
                         finish: Finish::default(),
                     },
                     sums,

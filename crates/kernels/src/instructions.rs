@@ -1,0 +1,121 @@
+//! Which of the processor's instruction sets the loops use.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use pulp::Arch;
+
+/// The environment variable that names the widest instruction set to use: `avx512`, `avx2` or
+/// `scalar`. For measuring and testing what narrower processors would do; products of large matrices
+/// (the crate `gemm`) choose for themselves.
+pub const VARIABLE: &str = "FERROTYPE_INSTRUCTIONS";
+
+/// Instructions that loops are compiled for, the narrowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstructionSet {
+    /// Those that every processor of its kind has (on aarch64 with NEON).
+    Scalar,
+    /// AVX2 and FMA, vectors of 8 floats.
+    Avx2,
+    /// AVX-512, vectors of 16 floats.
+    Avx512,
+}
+
+impl InstructionSet {
+    const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512];
+
+    /// Its name: `scalar`, `avx2` or `avx512`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The widest that the processor has.
+    pub fn of_processor() -> Self {
+        match Arch::new() {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V4(_) => Self::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(_) => Self::Avx2,
+            _ => Self::Scalar,
+        }
+    }
+
+    /// The one that loops use: the processor's, or a narrower one that [`VARIABLE`] names.
+    pub fn in_use() -> Self {
+        static IN_USE: OnceLock<InstructionSet> = OnceLock::new();
+        *IN_USE.get_or_init(|| {
+            let limit = limit_of_environment().ok().flatten();
+            limit.map_or(Self::of_processor(), |limit| {
+                limit.min(Self::of_processor())
+            })
+        })
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|set| set.as_str() == text);
+        found.ok_or_else(|| {
+            format!("`{text}` is no instruction set; expected `avx512`, `avx2` or `scalar`")
+        })
+    }
+}
+
+/// What [`VARIABLE`] says, if it is set.
+///
+/// # Errors
+/// It names no instruction set; loops use the processor's then.
+pub fn limit_of_environment() -> Result<Option<InstructionSet>, String> {
+    match std::env::var_os(VARIABLE) {
+        None => Ok(None),
+        Some(text) => text
+            .to_string_lossy()
+            .parse()
+            .map(Some)
+            .map_err(|problem| format!("{VARIABLE}: {problem}")),
+    }
+}
+
+/// The instruction set in use, to run a loop with.
+#[doc(hidden)]
+#[inline]
+pub fn arch() -> Arch {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    *ARCH.get_or_init(|| match InstructionSet::in_use() {
+        widest if widest == InstructionSet::of_processor() => Arch::new(),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3),
+        _ => Arch::Scalar,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        for set in InstructionSet::ALL {
+            assert_eq!(set.to_string().parse(), Ok(set));
+        }
+        assert!("neon2".parse::<InstructionSet>().is_err());
+    }
+
+    #[test]
+    fn loops_use_no_more_than_the_processor_has() {
+        assert!(InstructionSet::in_use() <= InstructionSet::of_processor());
+    }
+}
