@@ -185,7 +185,7 @@ def main():
             is_right &= right
             difference = "" if difference is None else f"{difference:.1e}"
             rows.append(f"| {name} | {result} | {difference} |")
-            print(f"{'' if right else 'WRONG '}{name}: {result} {difference}", flush=True)
+            print(f"{'' if right else 'BEYOND THE LIMIT '}{name}: {result} {difference}", flush=True)
     natively = sum("| natively" in row for row in rows)
     print(f"{natively} of {len(rows)} run natively")
     if arguments.table:

@@ -141,15 +141,19 @@ fn train(graph: &Graph) -> Trained {
         };
         let labels = [0, 1, 2, (step % 3) as u32];
         executor
-            .train_step(&images(SIDE, step), &Targets::Classes(&labels), &options)
+            .train_step(
+                &images([SIDE as usize; 2], step),
+                &Targets::Classes(&labels),
+                &options,
+            )
             .unwrap();
     }
     exported(graph, &mut executor)
 }
 
-fn images(side: u32, purpose: u64) -> Vec<f32> {
+fn images([height, width]: [usize; 2], purpose: u64) -> Vec<f32> {
     let mut rng = random::stream(3, "agreement", &[purpose]);
-    let values = BATCH * 3 * (side * side) as usize;
+    let values = BATCH * 3 * height * width;
     (0..values)
         .map(|_| random::normal(&mut rng) as f32)
         .collect()
@@ -157,10 +161,11 @@ fn images(side: u32, purpose: u64) -> Vec<f32> {
 
 /// The file of a network, and what the network itself answers.
 fn exported(graph: &Graph, executor: &mut CpuExecutor) -> Trained {
-    let side = graph.input[1] as u32;
-    let input = images(side, 99);
+    let [_, height, width] = graph.input;
+    let input = images([height, width], 99);
     let logits = executor.evaluate(&input, BATCH).unwrap();
-    let manifest = manifest(side, ResizeMode::Stretch, ResizeFilter::Bilinear);
+    let mut manifest = manifest(width as u32, ResizeMode::Stretch, ResizeFilter::Bilinear);
+    manifest.preprocessing.height = height as u32;
     let onnx = onnx_export::export(graph, &executor.state(), &manifest).unwrap();
     Trained {
         onnx,
@@ -223,7 +228,11 @@ const ZOO_SIDE: usize = 64;
 /// An architecture with weights as training begins with, but running statistics and layer scales as
 /// it might end with. AlexNet's and VGG's wide layers are narrow here: they would be half a gigabyte.
 fn of_the_zoo(name: &str) -> Trained {
-    let input = [3, ZOO_SIDE, ZOO_SIDE];
+    of_the_zoo_at(name, [ZOO_SIDE; 2])
+}
+
+fn of_the_zoo_at(name: &str, [height, width]: [usize; 2]) -> Trained {
+    let input = [3, height, width];
     let mut graph = zoo::build(name, input, CLASSES, &Default::default()).unwrap();
     for layer in &mut graph.layers {
         if let Op::Linear {
@@ -266,47 +275,64 @@ fn every_architecture_answers_on_rten_as_in_training() {
     }
 }
 
-fn answer_of_native(network: &Trained, side: usize) -> Vec<f32> {
+/// The answer for the network's input, after batches of other sizes that hold the same images.
+fn answer_of_native(network: &Trained, [height, width]: [usize; 2], others: &[usize]) -> Vec<f32> {
     let options = NetworkOptions {
         input_name: "input".into(),
         output_name: "logits".into(),
         embedding_name: None,
-        image_shape: [3, side, side],
+        image_shape: [3, height, width],
         fixed_batch: None,
         threads: std::num::NonZeroUsize::new(2).unwrap(),
     };
     let loaded = load_network(&network.onnx, RuntimeChoice::Native, &options).unwrap();
-    // Other batch sizes before and after: each has a plan of its own over the same weights.
-    let images: Vec<f32> = network
-        .input
-        .iter()
-        .copied()
-        .cycle()
-        .take(33 * 3 * side * side)
-        .collect();
-    let many = loaded.network.run(&images, 33).unwrap().answer;
-    // The first runs try several ways, all of which give the same bits.
-    for _ in 0..6 {
-        let again = loaded.network.run(&images, 33).unwrap().answer;
-        assert!(
-            again
-                .iter()
-                .map(|x| x.to_bits())
-                .eq(many.iter().map(|x| x.to_bits()))
-        );
+    // Each batch size has a plan of its own over the same weights.
+    let mut answers = Vec::new();
+    for batch in others {
+        let count = batch * 3 * height * width;
+        let images: Vec<f32> = network.input.iter().copied().cycle().take(count).collect();
+        let many = loaded.network.run(&images, *batch).unwrap().answer;
+        // The first runs try several ways, all of which give the same bits.
+        for _ in 0..6 {
+            let again = loaded.network.run(&images, *batch).unwrap().answer;
+            assert!(
+                again
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .eq(many.iter().map(|x| x.to_bits()))
+            );
+        }
+        answers.push(many);
     }
     let answer = loaded.network.run(&network.input, BATCH).unwrap().answer;
-    for (image, answer) in many.chunks(CLASSES).zip(answer.chunks(CLASSES).cycle()) {
-        hold("33 images", answer, image);
+    for (batch, many) in others.iter().zip(answers) {
+        for (image, answer) in many.chunks(CLASSES).zip(answer.chunks(CLASSES).cycle()) {
+            hold(&format!("{batch} images"), answer, image);
+        }
     }
     answer
+}
+
+/// Odd sizes and batches leave rests in every loop: rows, tiles, vectors.
+#[test]
+fn images_of_odd_sizes_in_any_number_are_answered_natively_as_in_training() {
+    for (name, size) in [
+        ("resnet18", [33, 47]),
+        ("mobilenet_v3_small", [61, 61]),
+        ("efficientnet_b0", [47, 33]),
+        ("baseline", [35, 61]),
+    ] {
+        let network = of_the_zoo_at(name, size);
+        let answer = answer_of_native(&network, size, &[1, 2, 3, 7, 33]);
+        hold(name, &network.logits, &answer);
+    }
 }
 
 #[test]
 fn every_architecture_answers_natively_as_in_training() {
     for name in zoo::NAMES {
         let network = of_the_zoo(name);
-        let answer = answer_of_native(&network, ZOO_SIDE);
+        let answer = answer_of_native(&network, [ZOO_SIDE; 2], &[33]);
         hold(name, &network.logits, &answer);
     }
 }
@@ -315,7 +341,7 @@ fn every_architecture_answers_natively_as_in_training() {
 fn a_trained_network_answers_natively_as_in_training() {
     for graph in graphs() {
         let trained = train(&graph);
-        let answer = answer_of_native(&trained, SIDE as usize);
+        let answer = answer_of_native(&trained, [SIDE as usize; 2], &[33]);
         hold(&graph.name, &trained.logits, &answer);
     }
 }

@@ -229,6 +229,62 @@ fn each_operator_refuses_an_attribute_that_it_does_not_know() {
     }
 }
 
+/// What is computed while loading takes no unknown attributes either.
+#[test]
+fn each_operator_on_constants_refuses_an_attribute_that_it_does_not_know() {
+    let operators: [(&str, &[&str]); 22] = [
+        ("Identity", &["halves"]),
+        ("Add", &["halves", "halves"]),
+        ("Sub", &["halves", "halves"]),
+        ("Mul", &["halves", "halves"]),
+        ("Div", &["halves", "halves"]),
+        ("Mod", &["halves", "halves"]),
+        ("Max", &["halves", "halves"]),
+        ("Min", &["halves", "halves"]),
+        ("Neg", &["halves"]),
+        ("Abs", &["halves"]),
+        ("Not", &["truth"]),
+        ("And", &["truth", "truth"]),
+        ("Or", &["truth", "truth"]),
+        ("Equal", &["halves", "halves"]),
+        ("Less", &["halves", "halves"]),
+        ("GreaterOrEqual", &["one", "four"]),
+        ("Where", &["truth", "four", "one"]),
+        ("Range", &["nothing", "six", "two"]),
+        ("ConstantOfShape", &["halves"]),
+        ("CumSum", &["halves", "nothing"]),
+        ("ReduceProd", &["halves"]),
+        ("Shape", &["image"]),
+    ];
+    for (operator, inputs) in operators {
+        for is_odd in [false, true] {
+            let mut constant = node(operator, inputs, "constant");
+            if is_odd {
+                constant.attribute.push(integer("sideways", 1));
+            }
+            let mut network = model(GraphProto {
+                name: Some("constant".into()),
+                node: vec![constant, node("Relu", &["image"], "logits")],
+                initializer: constants(),
+                input: vec![value("image", &[0, 4, 4, 4])],
+                output: vec![value("logits", &[0])],
+                ..GraphProto::default()
+            });
+            let initializer = &mut network.graph.as_mut().unwrap().initializer;
+            initializer.extend([whole("nothing", &[], &[0]), whole("two", &[], &[2])]);
+            let run = run_natively(&bytes(&network), NAMES, &SHAPE, &[0.5; 64]);
+            match run {
+                Ok(_) => assert!(!is_odd, "{operator} takes anything"),
+                Err(error) => {
+                    let text = error.to_string();
+                    let is_named = text.contains("the attribute `sideways`");
+                    assert!(is_odd && is_named, "{operator}: {text}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn an_option_of_another_value_is_refused_by_name() {
     let cases = [

@@ -169,7 +169,7 @@ fn change_tensor(tensor: &mut TensorProto, random: &mut Random) {
         }
         // Another shape of as many elements, or of none.
         2 => {
-            let count: i64 = tensor.dims.iter().product();
+            let count = tensor.dims.iter().copied().fold(1, i64::wrapping_mul);
             let zero = TensorProto {
                 dims: vec![0],
                 raw_data: Some(Vec::new()),
