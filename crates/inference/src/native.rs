@@ -78,7 +78,13 @@ pub(crate) fn run_once(
         document: Some(document),
         team: &team,
     };
-    let program = plan::plan_within(&network, &PreparedWeights::default(), packing, shape, limits)?;
+    let program = plan::plan_within(
+        &network,
+        &PreparedWeights::default(),
+        packing,
+        shape,
+        limits,
+    )?;
     if tensor::elements(shape)? != input.len() {
         return Err(Refusal::malformed("the input does not fill its shape"));
     }

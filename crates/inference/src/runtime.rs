@@ -245,7 +245,8 @@ pub fn run_natively_within(
         work,
     };
     guarded(native::NAME, "running the model", || {
-        native::run_once(&document, names, shape, input, limits).map_err(native::Refusal::into_error)
+        native::run_once(&document, names, shape, input, limits)
+            .map_err(native::Refusal::into_error)
     })
 }
 

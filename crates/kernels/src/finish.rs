@@ -325,7 +325,7 @@ const POWER_OF_TWO: [f32; 5] = [
     0.009_671_513,
     0.055_507_336,
     0.240_222_42,
-    0.693_147,
+    0.693_147_003_65_f64 as f32,
 ];
 
 /// `1 + e⁻ˣ` within 3e-7 of itself; from 87 on in either direction that of 87. Fewer steps than

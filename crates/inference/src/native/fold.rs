@@ -30,7 +30,7 @@ pub(crate) fn fold(
             cast(get(0)?, attributes.integer("to", 0)?)?
         }
         "CastLike" => match get(1)?.numbers {
-            Numbers::Floats(_) => cast(get(0)?, 1)?,
+            Numbers::Floats(_) | Numbers::Stored(_) => cast(get(0)?, 1)?,
             Numbers::Whole(_) => return Err(Refusal::unsupported("to whole numbers")),
         },
         "Add" => combined(get(0)?, get(1)?, Operation::Add)?,
@@ -253,6 +253,7 @@ fn cumulated(input: &Constant, axis: &Constant) -> Result<Constant, Refusal> {
             }
             Constant::whole(shape, sums)
         }
+        Numbers::Stored(_) => return Err(input.as_floats().err().unwrap_or_else(wrong)),
     })
 }
 

@@ -122,7 +122,7 @@ fn folded(network: &Network, convolution: &Node, norm: &Node) -> Option<[Constan
     let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|place| get(norm, place));
     let [scale, shift, mean, variance] = [scale?.1, shift?.1, mean?.1, variance?.1];
     let lengths = [&bias, &scale, &shift, &mean, &variance].map(|values| values.len());
-    if weight.is_empty() || lengths != [outputs; 5] {
+    if shape.contains(&0) || lengths != [outputs; 5] {
         return None;
     }
     let epsilon = norm.attributes.iter().find(|(name, _)| name == "epsilon");

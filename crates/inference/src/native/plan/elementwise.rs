@@ -218,6 +218,7 @@ impl Planner<'_> {
             let exponent = match &exponent.numbers {
                 Numbers::Floats(values) => values.first().copied(),
                 Numbers::Whole(values) => values.first().map(|value| *value as f32),
+                Numbers::Stored(_) => exponent.as_floats()?.first().copied(),
             };
             let (base, exponent) = (self.tensor(0)?, exponent.unwrap_or_default());
             let power = match self.power(base.clone(), exponent)? {

@@ -234,7 +234,7 @@ fn whole_numbers(known: &Known) -> Option<&[i64]> {
     match known {
         Known::Constant(constant) => match &constant.numbers {
             Numbers::Whole(values) => Some(values),
-            Numbers::Floats(_) => None,
+            Numbers::Floats(_) | Numbers::Stored(_) => None,
         },
         Known::Computed(_) => None,
     }

@@ -160,7 +160,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Resized>, Refusal> {
         let given = |place: usize| {
             let constant = self.optional_constant(place)?;
-            Ok(constant.filter(|constant| !constant.shape.contains(&0)))
+            Ok::<_, Refusal>(constant.filter(|constant| !constant.shape.contains(&0)))
         };
         let (scales, wanted) = match is_upsample {
             true => (given(1)?, None),
