@@ -12,7 +12,7 @@ use ferrotype_inference::{
 use ferrotype_vision::RgbImage;
 
 use crate::networks::{
-    HEIGHT, WIDTH, bytes, image, integer, manifest, mean_colour, model, node, rounded_colour,
+    HEIGHT, WIDTH, bytes, image, integer, manifest, mean_colour, model, node, tangent_colour,
     tensor, value,
 };
 use crate::runtimes;
@@ -123,7 +123,7 @@ fn answers(model: &Model) -> Vec<u32> {
 
 #[test]
 fn a_model_from_a_file_answers_as_from_its_bytes_to_the_bit() {
-    for (network, classes) in [(wide(), 5), (mean_colour(), 3), (rounded_colour(), 3)] {
+    for (network, classes) in [(wide(), 5), (mean_colour(), 3), (tangent_colour(), 3)] {
         let manifest = manifest(&network, classes);
         let onnx = embed_manifest(&bytes(&network), &manifest).unwrap();
         let file = file_of(&onnx);
@@ -132,7 +132,7 @@ fn a_model_from_a_file_answers_as_from_its_bytes_to_the_bit() {
             for threads in [1, 3] {
                 let from_bytes = match Model::load(&onnx, choice, threads) {
                     Ok(model) => model,
-                    // The rounding network, which the native executor does not have.
+                    // The tangent network, which the native executor does not have.
                     Err(error) => {
                         let told = Model::load(&file, choice, threads).unwrap_err();
                         assert_eq!(told, error);
