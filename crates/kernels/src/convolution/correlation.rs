@@ -6,7 +6,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::packing::Panels;
-use super::tile::{Finish, PANEL, Products, Run, SharedOutput, correlate};
+use super::shared_output::SharedOutput;
+use super::tile::{Finish, PANEL, Products, Run, correlate};
 use super::winograd;
 use crate::CHUNK;
 use crate::normalization::{Moments, Prepared};

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::Convolution;
 use super::correlation::{BandMoments, Correlation, Pixels, Source};
-use super::tile::{SharedOutput, load, tile_size, with_constant};
+use super::shared_output::SharedOutput;
+use super::tile::{load, tile_size, with_constant};
 
 /// Pieces of the batch whose gradients by the weight are summed apart.
 const PIECES: usize = 8;

@@ -4,10 +4,12 @@
 mod correlation;
 mod depthwise;
 mod input_gradient;
+mod outer_products;
 mod packing;
 pub mod prepared;
 #[cfg(test)]
 mod reference;
+mod shared_output;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -1,5 +1,4 @@
-//! The two inner loops of every convolution: sums of products for a few pixels and a panel of
-//! channels, and sums of outer products for a few weights and a panel of channels.
+//! The inner loop of every convolution: sums of products for a few pixels and a panel of channels.
 //!
 //! Sums stay in registers over a whole inner loop. Weights lie in panels of [`PANEL`] channels,
 //! `[inner][PANEL]`, so that a step of the loop reads one row of a panel and one number for each
@@ -7,6 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::shared_output::SharedOutput;
 use crate::finish::{Function, Order, apply_to_vectors};
 use crate::instructions::arch;
 
@@ -20,125 +20,6 @@ pub(super) struct Run {
     pub(super) input: isize,
     pub(super) weight: usize,
     pub(super) len: usize,
-}
-
-/// Consecutive pixels, and their gradients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    /// Where the first pixel's inputs begin.
-    pub(super) input: usize,
-    /// Where the first pixel's gradients begin.
-    pub(super) gradient: usize,
-    pub(super) pixels: usize,
-}
-
-/// A place that several threads write to, each to elements of its own.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SharedOutput {
-    start: *mut f32,
-    len: usize,
-}
-
-// SAFETY: the pointer is to numbers that are borrowed mutably as long as the output is in use;
-// who makes one promises that no two threads write to the same element (see `SharedOutput::new`).
-#[allow(unsafe_code)]
-unsafe impl Send for SharedOutput {}
-// SAFETY: as above.
-#[allow(unsafe_code)]
-unsafe impl Sync for SharedOutput {}
-
-impl SharedOutput {
-    /// Shares `values` between threads.
-    ///
-    /// # Safety
-    /// As long as the output is in use, `values` stays borrowed and is reached through the output
-    /// alone, and no element is written by one thread while another writes or reads it.
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn new(values: &mut [f32]) -> Self {
-        Self {
-            start: values.as_mut_ptr(),
-            len: values.len(),
-        }
-    }
-
-    /// The `len` numbers from `start` on, for the thread that wrote them.
-    ///
-    /// # Safety
-    /// They have been written, and nobody writes to them while the answer lives.
-    ///
-    /// # Panics
-    /// There are not that many.
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn written<'a>(self, start: usize, len: usize) -> &'a [f32] {
-        self.assert_holds(start + len);
-        // SAFETY: the numbers are there, and as the caller promises nobody writes to them.
-        unsafe { std::slice::from_raw_parts(self.start.add(start), len) }
-    }
-
-    /// # Panics
-    /// There are fewer than `len` numbers.
-    pub(super) fn assert_holds(self, len: usize) {
-        assert!(len <= self.len, "output");
-    }
-
-    /// Copies `source` to the numbers from `start` on.
-    ///
-    /// # Panics
-    /// There are not that many.
-    pub(super) fn copy(self, start: usize, source: &[f32]) {
-        self.assert_holds(start + source.len());
-        // SAFETY: the numbers are there, and they are this thread's own (`SharedOutput::new`).
-        #[allow(unsafe_code)]
-        unsafe {
-            let target = self.start.add(start);
-            target.copy_from_nonoverlapping(source.as_ptr(), source.len());
-        }
-    }
-
-    /// Stores vectors side by side from `start` on.
-    ///
-    /// # Safety
-    /// That many numbers exist from `start` on ([`SharedOutput::assert_holds`]).
-    #[allow(unsafe_code)]
-    #[inline(always)]
-    pub(super) unsafe fn store<S: Simd, const V: usize>(
-        self,
-        _: S,
-        start: usize,
-        row: [S::f32s; V],
-    ) {
-        // SAFETY: as the caller promises, and the numbers are this thread's own
-        // (`SharedOutput::new`).
-        unsafe {
-            self.start
-                .add(start)
-                .cast::<[S::f32s; V]>()
-                .write_unaligned(row)
-        }
-    }
-
-    /// Stores the first `wanted` numbers of vectors side by side from `start` on.
-    ///
-    /// # Safety
-    /// As [`SharedOutput::store`]; the vectors have as many numbers as are wanted.
-    #[allow(unsafe_code)]
-    #[inline(always)]
-    pub(super) unsafe fn store_part<S: Simd, const V: usize>(
-        self,
-        _: S,
-        start: usize,
-        wanted: usize,
-        row: [S::f32s; V],
-    ) {
-        let source = (&raw const row).cast::<f32>();
-        // SAFETY: as the caller promises, and the numbers are this thread's own
-        // (`SharedOutput::new`).
-        unsafe {
-            self.start
-                .add(start)
-                .copy_from_nonoverlapping(source, wanted)
-        }
-    }
 }
 
 /// What happens to sums before they are written.
@@ -202,7 +83,7 @@ impl Products<'_> {
         }
         let last = self.places.iter().max().copied().unwrap_or_default();
         assert!(
-            last + self.first_channel + self.channels <= output.len,
+            last + self.first_channel + self.channels <= output.len(),
             "output"
         );
         if let Some(shortcut) = self.finish.shortcut {
@@ -317,11 +198,11 @@ impl Correlate<'_> {
             self.finish_scalar(number, &mut sums[..products.channels]);
             let place = place + products.first_channel;
             for (channel, sum) in sums[..products.channels].iter().enumerate() {
-                // SAFETY: `place + channels` is at most the output's length
-                // (`assert_in_bounds`), and the element is this call's own.
+                // SAFETY: `place + channels` is at most the output's length (`assert_in_bounds`).
                 #[allow(unsafe_code)]
                 unsafe {
-                    *self.output.start.add(place + channel) = *sum;
+                    self.output
+                        .store(pulp::Scalar::new(), place + channel, [*sum]);
                 }
             }
         }
@@ -459,169 +340,14 @@ pub(super) unsafe fn load<S: Simd>(_: S, start: *const f32) -> S::f32s {
     unsafe { start.cast::<S::f32s>().read_unaligned() }
 }
 
-/// What [`add_outer_products`] computes: `target[row][channel] += Σ input · gradient` over pixels.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OuterProducts<'a> {
-    pub(super) input: &'a [f32],
-    /// From a pixel's inputs to the next one's.
-    pub(super) input_step: usize,
-    pub(super) gradient: &'a [f32],
-    /// From a pixel's gradients to the next one's.
-    pub(super) gradient_step: usize,
-    pub(super) spans: &'a [Span],
-    /// Channels of the panel that there are; the others' gradients are not read.
-    pub(super) channels: usize,
-}
-
-impl OuterProducts<'_> {
-    fn assert_in_bounds(&self, rows: usize) {
-        assert!(self.channels <= PANEL, "channels of a panel");
-        for span in self.spans.iter().filter(|span| span.pixels > 0) {
-            let last = span.pixels - 1;
-            let input = span.input + last * self.input_step + rows;
-            let gradient = span.gradient + last * self.gradient_step + self.channels;
-            assert!(input <= self.input.len(), "a span ends after the input");
-            assert!(
-                gradient <= self.gradient.len(),
-                "a span ends after the gradients"
-            );
-        }
-    }
-}
-
-/// Adds [`OuterProducts`] to `target` (`[rows][PANEL]`): row `r` belongs to the number `r` behind
-/// the beginning of each pixel's inputs.
-///
-/// # Panics
-/// An index reaches past its slice.
-pub(super) fn add_outer_products(products: &OuterProducts<'_>, target: &mut [f32]) {
-    assert_eq!(target.len() % PANEL, 0, "not whole rows");
-    products.assert_in_bounds(target.len() / PANEL);
-    arch().dispatch(Outer { products, target });
-}
-
-struct Outer<'a> {
-    products: &'a OuterProducts<'a>,
-    target: &'a mut [f32],
-}
-
-impl WithSimd for Outer<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.columns(simd, 12),
-            8 => self.columns(simd, 6),
-            _ => self.scalar(),
-        }
-    }
-}
-
-impl Outer<'_> {
-    #[inline(always)]
-    fn columns<S: Simd>(mut self, simd: S, most: usize) {
-        let count = self.target.len() / PANEL;
-        let mut column = 0;
-        while column < self.products.channels {
-            let left = self.products.channels - column;
-            let mut first = 0;
-            while first < count {
-                let size = tile_size(count - first, most);
-                let task = &mut self;
-                if left >= 2 * S::F32_LANES {
-                    with_constant!(size, outer_tile::<S, _, 2>(simd, task, first, column));
-                } else {
-                    with_constant!(size, outer_tile::<S, _, 1>(simd, task, first, column));
-                }
-                first += size;
-            }
-            column += S::F32_LANES * if left >= 2 * S::F32_LANES { 2 } else { 1 };
-        }
-    }
-
-    /// The twin without vectors of its own.
-    fn scalar(self) {
-        let products = self.products;
-        for (row, sums) in self.target.chunks_exact_mut(PANEL).enumerate() {
-            for span in products.spans {
-                for pixel in 0..span.pixels {
-                    let value = products.input[span.input + pixel * products.input_step + row];
-                    let start = span.gradient + pixel * products.gradient_step;
-                    let gradients = &products.gradient[start..start + products.channels];
-                    for (sum, gradient) in sums.iter_mut().zip(gradients) {
-                        *sum += value * gradient;
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `P` rows from number `first` on, `V` vectors of channels from `column` on; the last vector may
-/// have fewer channels, and then it is the only one.
-#[inline(always)]
-fn outer_tile<S: Simd, const P: usize, const V: usize>(
-    simd: S,
-    task: &mut Outer<'_>,
-    first: usize,
-    column: usize,
-) {
-    let products = task.products;
-    let wanted = (products.channels - column).min(V * S::F32_LANES);
-    let whole = wanted == V * S::F32_LANES;
-    let target = &mut task.target[first * PANEL..][..P * PANEL];
-    let mut sums = [[simd.splat_f32s(0.0); V]; P];
-    for (sums, target) in sums.iter_mut().zip(target.chunks_exact(PANEL)) {
-        for (vector, sum) in sums.iter_mut().enumerate() {
-            let start = column + vector * S::F32_LANES;
-            *sum = simd.partial_load_f32s(&target[start..start + S::F32_LANES]);
-        }
-    }
-    for span in products.spans {
-        // SAFETY: for every pixel of the span, the inputs up to row `first + P` and the gradients
-        // up to `channels` lie in their slices (`assert_in_bounds`); whole vectors are read only
-        // when all their channels are wanted.
-        #[allow(unsafe_code)]
-        unsafe {
-            let mut inputs = products.input.as_ptr().add(span.input + first);
-            let mut gradients = products.gradient.as_ptr().add(span.gradient + column);
-            for _ in 0..span.pixels {
-                let mut row = [simd.splat_f32s(0.0); V];
-                if whole {
-                    for (vector, row) in row.iter_mut().enumerate() {
-                        *row = load(simd, gradients.add(vector * S::F32_LANES));
-                    }
-                } else {
-                    row[0] = simd.partial_load_f32s(std::slice::from_raw_parts(gradients, wanted));
-                }
-                for (number, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat_f32s(*inputs.add(number));
-                    for (sum, gradient) in sums.iter_mut().zip(row) {
-                        *sum = simd.mul_add_e_f32s(value, gradient, *sum);
-                    }
-                }
-                inputs = inputs.wrapping_add(products.input_step);
-                gradients = gradients.wrapping_add(products.gradient_step);
-            }
-        }
-    }
-    for (sums, target) in sums.iter().zip(target.chunks_exact_mut(PANEL)) {
-        for (vector, sum) in sums.iter().enumerate() {
-            let start = column + vector * S::F32_LANES;
-            simd.partial_store_f32s(&mut target[start..start + S::F32_LANES], *sum);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use pulp::Arch;
 
     use super::*;
 
     /// The instruction sets of this machine, the plain one first.
-    fn architectures() -> Vec<Arch> {
+    pub(in crate::convolution) fn architectures() -> Vec<Arch> {
         let mut found = vec![Arch::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
@@ -631,7 +357,7 @@ mod tests {
         found
     }
 
-    fn numbers(len: usize) -> Vec<f32> {
+    pub(in crate::convolution) fn numbers(len: usize) -> Vec<f32> {
         (0..len)
             .map(|index| ((index * 7919) % 64) as f32 / 32.0 - 1.0)
             .collect()
@@ -672,36 +398,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_instruction_set_gives_the_outer_products_of_the_scalar_twin() {
-        let (input, gradient) = (numbers(600), numbers(600));
-        let span = |input, gradient, pixels| Span {
-            input,
-            gradient,
-            pixels,
-        };
-        for (rows, channels) in [(1, 32), (9, 32), (30, 20), (13, 16), (12, 3)] {
-            let products = OuterProducts {
-                input: &input,
-                input_step: 7,
-                gradient: &gradient,
-                gradient_step: 33,
-                spans: &[span(0, 1, 10), span(40, 200, 4), span(3, 2, 0)],
-                channels,
-            };
-            let results = architectures().into_iter().map(|arch| {
-                let mut target = vec![0.5; rows * PANEL];
-                arch.dispatch(Outer {
-                    products: &products,
-                    target: &mut target,
-                });
-                target
-            });
-            assert_all_equal(&results.collect::<Vec<_>>());
-        }
-    }
-
-    fn assert_all_equal(results: &[Vec<f32>]) {
+    pub(in crate::convolution) fn assert_all_equal(results: &[Vec<f32>]) {
         for pair in results.windows(2) {
             assert_eq!(pair[0], pair[1]);
         }

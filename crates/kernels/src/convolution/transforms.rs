@@ -8,7 +8,8 @@ use pulp::{Simd, WithSimd};
 
 use crate::instructions::arch;
 
-use super::tile::{SharedOutput, load};
+use super::shared_output::SharedOutput;
+use super::tile::load;
 use crate::finish::{Function, Order, apply_to_vectors};
 
 /// A transform along one axis, from `IN` numbers to `OUT`.

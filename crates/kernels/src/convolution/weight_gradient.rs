@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::Convolution;
 use super::correlation::{Correlation, Pixels, Source};
+use super::outer_products::{OuterProducts, Span, add_outer_products};
 use super::packing::{Size, unpack_sum};
-use super::tile::{OuterProducts, PANEL, Span, add_outer_products};
+use super::tile::PANEL;
 use super::winograd;
 use crate::scratch::with_scratch;
 

@@ -13,10 +13,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::correlation::Correlation;
+use super::outer_products::{OuterProducts, Span, add_outer_products};
 use super::packing::Panels;
-use super::tile::{
-    Finish, OuterProducts, PANEL, Products, Run, SharedOutput, Span, add_outer_products, correlate,
-};
+use super::shared_output::SharedOutput;
+use super::tile::{Finish, PANEL, Products, Run, correlate};
 use super::transforms::{
     Gradients, Inputs, Outputs, Places, WeightGradients, Weights, apply, in_positions,
 };

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Weights;
 use crate::convolution::packing::{Columns, pack_columns};
-use crate::convolution::tile::{PANEL, SharedOutput};
+use crate::convolution::shared_output::SharedOutput;
+use crate::convolution::tile::PANEL;
 use crate::scratch::with_scratch;
 use crate::team::Team;
 

@@ -7,7 +7,8 @@ use super::direct::part_of;
 use super::pieces::{Block, FirstError};
 use super::{Following, Geometry, Pieces, Prepared, View, ViewMut, Weights};
 use crate::aligned::Aligned;
-use crate::convolution::tile::{Finish, PANEL, Products, Run, SharedOutput, correlate};
+use crate::convolution::shared_output::SharedOutput;
+use crate::convolution::tile::{Finish, PANEL, Products, Run, correlate};
 use crate::convolution::transforms::{
     Inputs, Places, TileFinish, apply, apply_outputs, in_positions,
 };
