@@ -19,6 +19,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIDES = {"small_cnn": 64, "yolov8n_shaped": 640}
+WARM_UP_RUNS = 6
 NETWORKS = ["small_cnn", "resnet18", "vgg16", "mobilenet_v2", "efficientnet_b0", "yolov8n_shaped"]
 
 
@@ -56,7 +57,9 @@ def measure(name, threads, batch, arguments):
     peer = Side([*prefix, arguments.python, str(ROOT / "bench/infer/peer.py"), model, *options])
     try:
         sides = [ours, peer]
-        runs = max(1, min(50, round(arguments.turn_seconds * 1e3 / max(side.turn(1) for side in sides))))
+        # Our first runs of a batch try which way is faster, the peer's fill its arena.
+        slowest = max(side.turn(WARM_UP_RUNS) for side in sides)
+        runs = max(1, min(50, round(arguments.turn_seconds * 1e3 / slowest)))
         turns = [[side.turn(runs) for side in sides] for _ in range(arguments.pairs)]
     finally:
         ours.stop()

@@ -19,7 +19,7 @@ mod weights_source;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ferrotype_kernels::instructions::limit_of_environment;
+use ferrotype_kernels::instructions::use_at_most;
 
 use crate::cli::Cli;
 use crate::context::Context;
@@ -38,7 +38,22 @@ fn main() -> ExitCode {
 
 /// Finds the project and runs the one command that was asked for.
 fn run(cli: Cli, printer: Printer) -> anyhow::Result<()> {
-    limit_of_environment().map_err(Failure::usage)?;
+    limit_instructions()?;
     let context = Context::new(printer, cli.project.as_deref())?;
     commands::run(cli.command, &context)
+}
+
+/// Names the widest instruction set to use: `avx512`, `avx2` or `scalar`.
+const INSTRUCTIONS: &str = "FERROTYPE_INSTRUCTIONS";
+
+/// Lets loops use no more than the environment says.
+fn limit_instructions() -> anyhow::Result<()> {
+    let Some(text) = std::env::var_os(INSTRUCTIONS) else {
+        return Ok(());
+    };
+    let limit = text.to_string_lossy().parse();
+    let limit = limit.map_err(|problem| Failure::usage(format!("{INSTRUCTIONS}: {problem}")))?;
+    // Nothing has run yet that could have chosen.
+    use_at_most(limit)
+        .map_err(|used| Failure::new(format!("loops have run with `{used}` already")).into())
 }

@@ -2,6 +2,7 @@
 //!
 //!     infer MODEL --side 224 --runtime native --threads 1 --batch 1 --serve
 //!     infer MODEL --side 224 --layers
+//!     infer MODEL --side 224 --layers --instructions avx2
 //!
 //! `load_ms` is from the path to a network that is ready to run. With `--serve` it answers each line `run N` with the milliseconds of N runs, as JSON.
 
@@ -49,6 +50,11 @@ fn peak_mb() -> f64 {
 
 fn main() -> Result<()> {
     let path = std::env::args().nth(1).context("no model")?;
+    if let Some(set) = argument("--instructions") {
+        let set = set.parse().map_err(anyhow::Error::msg)?;
+        ferrotype_kernels::instructions::use_at_most(set)
+            .map_err(|used| anyhow::anyhow!("loops use {used} already"))?;
+    }
     let side = number("--side", 224)?;
     let batch = number("--batch", 1)?;
     let choice: RuntimeChoice = argument("--runtime")

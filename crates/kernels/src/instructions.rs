@@ -6,11 +6,6 @@ use std::sync::OnceLock;
 
 use pulp::Arch;
 
-/// The environment variable that names the widest instruction set to use: `avx512`, `avx2` or
-/// `scalar`. For measuring and testing what narrower processors would do; products of large matrices
-/// (the crate `gemm`) choose for themselves.
-pub const VARIABLE: &str = "FERROTYPE_INSTRUCTIONS";
-
 /// Instructions that loops are compiled for, the narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
@@ -45,15 +40,9 @@ impl InstructionSet {
         }
     }
 
-    /// The one that loops use: the processor's, or a narrower one that [`VARIABLE`] names.
+    /// The one that loops use: the processor's, or a narrower one (see [`use_at_most`]).
     pub fn in_use() -> Self {
-        static IN_USE: OnceLock<InstructionSet> = OnceLock::new();
-        *IN_USE.get_or_init(|| {
-            let limit = limit_of_environment().ok().flatten();
-            limit.map_or(Self::of_processor(), |limit| {
-                limit.min(Self::of_processor())
-            })
-        })
+        *IN_USE.get_or_init(widest)
     }
 }
 
@@ -74,19 +63,29 @@ impl FromStr for InstructionSet {
     }
 }
 
-/// What [`VARIABLE`] says, if it is set.
+static IN_USE: OnceLock<InstructionSet> = OnceLock::new();
+
+/// Lets all loops of this process use an instruction set at most, for measuring and testing what a
+/// narrower processor would do; products of large matrices (the crate `gemm`) choose for themselves.
 ///
 /// # Errors
-/// It names no instruction set; loops use the processor's then.
-pub fn limit_of_environment() -> Result<Option<InstructionSet>, String> {
-    match std::env::var_os(VARIABLE) {
-        None => Ok(None),
-        Some(text) => text
-            .to_string_lossy()
-            .parse()
-            .map(Some)
-            .map_err(|problem| format!("{VARIABLE}: {problem}")),
+/// Loops have run with another one already: this one.
+pub fn use_at_most(limit: InstructionSet) -> Result<(), InstructionSet> {
+    let wanted = limit.min(InstructionSet::of_processor());
+    match *IN_USE.get_or_init(|| wanted) {
+        used if used == wanted => Ok(()),
+        used => Err(used),
     }
+}
+
+#[cfg(not(test))]
+fn widest() -> InstructionSet {
+    InstructionSet::of_processor()
+}
+
+#[cfg(test)]
+fn widest() -> InstructionSet {
+    tests::limit().min(InstructionSet::of_processor())
 }
 
 /// The instruction set in use, to run a loop with.
@@ -105,6 +104,25 @@ pub fn arch() -> Arch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What `./test narrow` asks for.
+    pub(super) fn limit() -> InstructionSet {
+        let text = std::env::var("FERROTYPE_INSTRUCTIONS");
+        text.map_or(InstructionSet::Avx512, |text| text.parse().unwrap())
+    }
+
+    #[test]
+    fn what_has_run_is_not_changed() {
+        let used = InstructionSet::in_use();
+        assert_eq!(
+            use_at_most(InstructionSet::Scalar).err(),
+            match used {
+                InstructionSet::Scalar => None,
+                wider => Some(wider),
+            }
+        );
+        assert_eq!(InstructionSet::in_use(), used);
+    }
 
     #[test]
     fn a_name_is_read_as_it_is_written() {

@@ -13,6 +13,7 @@ use ferrotype_core::manifest::{
 use ferrotype_engine::executor::{CpuExecutor, Executor, StepOptions, Targets};
 use ferrotype_engine::onnx_export;
 use ferrotype_inference::{NetworkOptions, RuntimeChoice, embed_manifest, inspect, load_network};
+use ferrotype_kernels::instructions::{InstructionSet, use_at_most};
 use ferrotype_testkit::images::{jpeg, jpeg_with_orientation, png};
 use ferrotype_testkit::onnx::colour_model;
 use ferrotype_vision::RgbImage;
@@ -344,6 +345,31 @@ fn a_trained_network_answers_natively_as_in_training() {
         let answer = answer_of_native(&trained, [SIDE as usize; 2], &[33]);
         hold(&graph.name, &trained.logits, &answer);
     }
+}
+
+/// The process of the test uses no wider instructions: each test has one of its own.
+fn hold_with(instructions: InstructionSet) {
+    use_at_most(instructions).unwrap();
+    for graph in graphs() {
+        let trained = train(&graph);
+        let answer = answer_of_native(&trained, [SIDE as usize; 2], &[33]);
+        hold(&graph.name, &trained.logits, &answer);
+    }
+    for name in ["resnet18", "mobilenet_v2", "efficientnet_b0"] {
+        let network = of_the_zoo(name);
+        let answer = answer_of_native(&network, [ZOO_SIDE; 2], &[33]);
+        hold(name, &network.logits, &answer);
+    }
+}
+
+#[test]
+fn networks_answer_as_in_training_with_avx2() {
+    hold_with(InstructionSet::Avx2);
+}
+
+#[test]
+fn networks_answer_as_in_training_without_vectors() {
+    hold_with(InstructionSet::Scalar);
 }
 
 fn hold(name: &str, trained: &[f32], answer: &[f32]) {

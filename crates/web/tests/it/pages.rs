@@ -57,7 +57,7 @@ fn runs_are_compared_by_their_network_and_test_scores() {
     assert!(failed["test"].is_null(), "{failed}");
     let page = server.get("/ui/runs").text();
     assert!(page.contains("Test AUROC") && page.contains("<td>baseline</td>"));
-    assert!(page.contains(r#"<span class="soft small">accuracy</span>"#));
+    assert!(page.contains(r#"<span class="soft small below">accuracy</span>"#));
 }
 
 #[test]
