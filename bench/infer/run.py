@@ -13,6 +13,7 @@ is from the path to a network that is ready, on both sides.
 import argparse
 import json
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -33,14 +34,20 @@ class Side:
         self.peak_mb = 0.0
 
     def turn(self, runs):
-        """The median of some runs behind one that is not counted, in milliseconds."""
+        """The median of some runs behind one that is not counted, in milliseconds.
+
+        Outside of its turns a side is stopped: threads that still look for work would take a core from the other.
+        """
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(f"run {runs + 1}\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
+        self.process.send_signal(signal.SIGSTOP)
         self.peak_mb = answer["peak_mb"]
         return statistics.median(answer["milliseconds"][1:])
 
     def stop(self):
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.close()
         self.process.wait()
 

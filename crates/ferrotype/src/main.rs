@@ -48,7 +48,8 @@ const INSTRUCTIONS: &str = "FERROTYPE_INSTRUCTIONS";
 
 /// Lets loops use no more than the environment says.
 fn limit_instructions() -> anyhow::Result<()> {
-    let Some(text) = std::env::var_os(INSTRUCTIONS) else {
+    let text = std::env::var_os(INSTRUCTIONS).filter(|text| !text.is_empty());
+    let Some(text) = text else {
         return Ok(());
     };
     let limit = text.to_string_lossy().parse();

@@ -127,7 +127,8 @@ impl InferenceError {
             }
             InferenceErrorKind::RuntimeNotFound | InferenceErrorKind::RuntimeUnusable => {
                 "install it with `pip install onnxruntime` and set `ORT_DYLIB_PATH` to the library inside the package, \
-                 `…/site-packages/onnxruntime/capi/libonnxruntime.so.1.…`; or use the built-in runtime `rten`"
+                 `…/site-packages/onnxruntime/capi/libonnxruntime.so.1.…`; \
+                 `--runtime auto` needs no library"
             }
             InferenceErrorKind::NotFinite => {
                 "the weights are damaged or training diverged; evaluate the model before serving it"

@@ -148,14 +148,15 @@ impl Blobs {
         Err(self.damaged(digest, bytes.len() as u64))
     }
 
-    /// The blob's file, open at its beginning and verified: for readers that need not have all of it
-    /// in memory.
+    /// The blob's file, open at its beginning and verified, and when it was last written to before:
+    /// for readers that need not have all of it in memory. Written to later, it is to be verified anew.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub fn verified_file(&self, digest: &Digest) -> Result<File, StoreError> {
+    pub fn verified_file(&self, digest: &Digest) -> Result<(File, SystemTime), StoreError> {
         let path = self.path(digest);
         let read = |file: &mut File| {
+            let modified = file.metadata()?.modified()?;
             let mut hasher = Hasher::new();
             let mut byte_count = 0;
             let mut piece = vec![0; PIECE_BYTES];
@@ -163,17 +164,17 @@ impl Blobs {
                 let read = file.read(&mut piece)?;
                 if read == 0 {
                     file.rewind()?;
-                    return Ok((hasher.finish(), byte_count));
+                    return Ok((hasher.finish(), byte_count, modified));
                 }
                 hasher.update(&piece[..read]);
                 byte_count += read as u64;
             }
         };
         let opened = File::open(&path).and_then(|mut file| read(&mut file).map(|of| (file, of)));
-        let (file, (found, byte_count)) =
+        let (file, (found, byte_count, modified)) =
             opened.map_err(|error| missing_or_io(digest, &path, &error))?;
         match found == *digest {
-            true => Ok(file),
+            true => Ok((file, modified)),
             false => Err(self.damaged(digest, byte_count)),
         }
     }

@@ -96,6 +96,14 @@ pub struct TrainOutcome {
     pub best_checkpoint: Option<PathBuf>,
 }
 
+/// Whether the layers that `config` freezes are there, and leave something to learn.
+///
+/// # Errors
+/// A pattern matches no layer, or every layer is frozen.
+pub fn check_freezing(graph: &Graph, config: &TrainConfig) -> Result<(), EngineError> {
+    stages::Fits::new(graph, config, 1).map(|_| ())
+}
+
 /// Trains until the epochs are done, the metric no longer improves, or the observer stops it.
 ///
 /// A resumed run ends with the same weights, bit for bit, as one that was never interrupted.

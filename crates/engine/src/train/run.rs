@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
     }
 
     /// Says where and on what step `step` of the epoch, counted from 1, failed.
-    fn explain(&self, error: &EngineError, step: u64) -> EngineError {
+    pub(super) fn explain(&self, error: &EngineError, step: u64) -> EngineError {
         let names: Vec<String> = self
             .step_images
             .iter()

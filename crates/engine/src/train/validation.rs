@@ -9,7 +9,7 @@ use ferrotype_vision::views::{View, mean_of_independent_views, mean_of_views};
 use super::profile::SectionKind;
 use super::run::{Run, mean};
 use super::{EpochSummary, ValidationOutputs, Verdict};
-use crate::error::EngineError;
+use crate::error::{EngineError, EngineErrorKind};
 
 impl Run<'_> {
     /// Validates, judges, saves, and begins the next epoch.
@@ -77,6 +77,7 @@ impl Run<'_> {
             label_targets.extend(batch.independent.iter().flatten());
             batches.recycle(batch);
         }
+        self.check_finite(&logits)?;
         let outputs = ValidationOutputs {
             classes: self.recipe.classes,
             logits: &logits,
@@ -86,6 +87,18 @@ impl Run<'_> {
         let verdict = self.observer.on_validation(epoch, &outputs);
         self.profiler.end(count, &mut *self.executor);
         Ok(Some(verdict))
+    }
+
+    /// Refuses answers that are no numbers: the last steps have spoiled the weights.
+    fn check_finite(&self, logits: &[f32]) -> Result<(), EngineError> {
+        let Some(bad) = logits.iter().find(|logit| !logit.is_finite()) else {
+            return Ok(());
+        };
+        let error = EngineError::new(
+            EngineErrorKind::NotFinite,
+            format!("the network answers `{bad}` to validation images"),
+        );
+        Err(self.explain(&error, self.progress.step_in_epoch))
     }
 
     /// The network's logits; those of the views' mean probabilities when there are several.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use anyhow::Context as _;
 use ferrotype_core::manifest::ModelManifest;
 use ferrotype_inference::{
     Dimension, ElementType, NetworkOptions, OnnxSummary, TensorInfo, inspect,
@@ -42,7 +43,7 @@ impl Subject {
         onnx: Vec<u8>,
         image_size: Option<[usize; 2]>,
     ) -> anyhow::Result<Self> {
-        let summary = inspect(&onnx)?;
+        let summary = inspect(&onnx).with_context(|| format!("cannot measure {title}"))?;
         let manifest = summary.manifest().ok();
         let input = match &manifest {
             Some(manifest) => named(&summary, &manifest.input_name)?,

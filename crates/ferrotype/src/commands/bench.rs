@@ -200,7 +200,7 @@ fn settings(arguments: &Arguments, subject: &Subject) -> anyhow::Result<Settings
     }
     Ok(Settings {
         runtimes,
-        threads: threads(&arguments.threads),
+        threads: threads(&arguments.threads)?,
         single_stream_batches: batches(&arguments.batch, subject, QUERY_BATCH)?,
         offline_batches: batches(&arguments.batch, subject, OFFLINE_BATCH)?,
         server_batch: subject.fixed_batch.unwrap_or(QUERY_BATCH),
@@ -223,13 +223,23 @@ fn runtimes(asked: &[Runtimes]) -> Vec<RuntimeChoice> {
     without_repeats(choices)
 }
 
-fn threads(asked: &[u32]) -> Vec<NonZeroUsize> {
+/// Threads for each core at most: more only wait for each other.
+const MOST_THREADS_A_CORE: usize = 4;
+
+fn threads(asked: &[u32]) -> Result<Vec<NonZeroUsize>, Failure> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let asked = asked.iter().filter_map(|n| NonZeroUsize::new(*n as usize));
     let threads = without_repeats(asked);
-    match threads.is_empty() {
-        true => vec![std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)],
-        false => threads,
+    let most = cores.get() * MOST_THREADS_A_CORE;
+    if let Some(many) = threads.iter().find(|threads| threads.get() > most) {
+        return Err(Failure::usage(format!(
+            "`--threads {many}` is too many for {cores} cores, expected at most {most}"
+        )));
     }
+    Ok(match threads.is_empty() {
+        true => vec![cores],
+        false => threads,
+    })
 }
 
 /// The batch sizes that were asked for, or the one that the network takes.
@@ -327,7 +337,8 @@ mod tests {
     #[test]
     fn threads_are_all_cores_where_nothing_is_said() {
         let two = NonZeroUsize::new(2).unwrap();
-        assert_eq!(threads(&[2, 2]), [two]);
-        assert_eq!(threads(&[]).len(), 1);
+        assert_eq!(threads(&[2, 2]).unwrap(), [two]);
+        assert_eq!(threads(&[]).unwrap().len(), 1);
+        assert!(threads(&[1_000_000]).is_err());
     }
 }

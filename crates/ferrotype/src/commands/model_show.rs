@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::time::SystemTime;
 
 use ferrotype_core::manifest::{ModelManifest, ResizeFilter, ResizeMode, Task};
 use ferrotype_core::name::Reference;
@@ -62,7 +63,7 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn of(onnx: &File) -> Self {
+    fn of(onnx: &(File, SystemTime)) -> Self {
         let loaded = Model::load(onnx, RuntimeChoice::Auto, 1);
         let model = loaded.as_ref().ok();
         Self {

@@ -66,6 +66,7 @@ impl Plan {
         let preprocessing = preprocessing(&config.data);
         preprocessing.check().map_err(Failure::new)?;
         let (graph, layers) = graph(&config, dataset.classes.len())?;
+        ferrotype_engine::train::check_freezing(&graph, &config.train)?;
         Ok(Self {
             config,
             dataset,

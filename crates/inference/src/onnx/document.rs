@@ -31,8 +31,8 @@ pub(crate) struct Document<'a> {
     left_out: Vec<(usize, Range<u64>)>,
 }
 
-/// Calls `work` with a model, and once more where its file was written to meanwhile: a blob whose time
-/// is renewed is the same as before.
+/// Calls `work` with a model, and once more where its file was written to meanwhile, unless its bytes were
+/// checked before: those that are there now were not.
 ///
 /// # Errors
 /// As [`Document::open`] and `work`, or the file is written to again and again.
@@ -42,13 +42,17 @@ pub(crate) fn with_document<T>(
     work: impl Fn(&Document<'_>) -> Result<T, InferenceError>,
 ) -> Result<T, InferenceError> {
     let once = || {
-        let document = Document::open(source, limits)?;
-        let result = work(&document);
-        Ok((result, document.source.check_unchanged()))
+        let source = Positioned::of(source)?;
+        let result = Document::of(source.clone(), limits).and_then(|document| work(&document));
+        Ok((result, source.check_unchanged()))
     };
     let (result, unchanged) = once()?;
     if unchanged.is_ok() {
         return result;
+    }
+    if !source.may_change() {
+        // What else may be wrong with it comes of that.
+        return unchanged.and(result);
     }
     drop(result);
     let (result, unchanged) = once()?;
@@ -65,7 +69,10 @@ impl<'a> Document<'a> {
         source: OnnxSource<'a>,
         limits: &OnnxLimits,
     ) -> Result<Self, InferenceError> {
-        let source = Positioned::of(source)?;
+        Self::of(Positioned::of(source)?, limits)
+    }
+
+    fn of(source: Positioned<'a>, limits: &OnnxLimits) -> Result<Self, InferenceError> {
         let beginning = source.piece(0..source.len().min(BEGINNING_BYTES))?;
         check_beginning(source.len(), &beginning, limits)?;
         let document = match source.bytes() {
@@ -452,6 +459,27 @@ mod tests {
         // What is left of it is told of.
         let error = read(1, len / 2).unwrap_err();
         assert_eq!(error.kind(), InferenceErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_checked_file_that_is_written_to_since_is_refused() {
+        let bytes = model(&[20_000]);
+        let file = file_of(&bytes);
+        let checked = file.metadata().unwrap().modified().unwrap();
+        let read = || {
+            let source = OnnxSource::Checked(&file, checked);
+            with_document(
+                source,
+                &OnnxLimits::default(),
+                |document| Ok(document.len()),
+            )
+        };
+        assert_eq!(read(), Ok(bytes.len() as u64));
+        let later = checked + std::time::Duration::from_millis(10);
+        file.set_modified(later).unwrap();
+        let error = read().unwrap_err();
+        assert_eq!(error.kind(), InferenceErrorKind::Unreadable);
+        assert!(error.to_string().contains("changed"), "{error}");
     }
 
     #[test]

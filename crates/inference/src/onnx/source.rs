@@ -14,8 +14,25 @@ pub enum OnnxSource<'a> {
     /// In memory.
     Bytes(&'a [u8]),
     /// In an open file. The native executor reads each large tensor where it lies, in pieces, so that
-    /// the file is never in memory as a whole; it must not change until the model is loaded.
+    /// the file is never in memory as a whole; one that is written to meanwhile is read once more.
     File(&'a File),
+    /// In an open file that was last written to at this time, as far as somebody knows who has checked
+    /// its bytes since; written to later, it is refused.
+    Checked(&'a File, SystemTime),
+}
+
+impl<'a> OnnxSource<'a> {
+    fn file(self) -> Option<&'a File> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File(file) | Self::Checked(file, _) => Some(file),
+        }
+    }
+
+    /// Whether what is in the file now may be read in the place of what was there before.
+    pub(crate) fn may_change(self) -> bool {
+        matches!(self, Self::File(_))
+    }
 }
 
 impl<'a> From<&'a [u8]> for OnnxSource<'a> {
@@ -42,8 +59,14 @@ impl<'a> From<&'a File> for OnnxSource<'a> {
     }
 }
 
+impl<'a> From<&'a (File, SystemTime)> for OnnxSource<'a> {
+    fn from((file, modified): &'a (File, SystemTime)) -> Self {
+        Self::Checked(file, *modified)
+    }
+}
+
 /// A source of known length, read by position.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Positioned<'a> {
     source: OnnxSource<'a>,
     len: u64,
@@ -53,15 +76,20 @@ pub(crate) struct Positioned<'a> {
 
 impl<'a> Positioned<'a> {
     pub(crate) fn of(source: OnnxSource<'a>) -> Result<Self, InferenceError> {
+        let metadata = |file: &File| {
+            let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+            match metadata.is_dir() {
+                true => Err(unreadable(&io::ErrorKind::IsADirectory.into())),
+                false => Ok(metadata),
+            }
+        };
         let (len, modified) = match source {
             OnnxSource::Bytes(bytes) => (bytes.len() as u64, None),
             OnnxSource::File(file) => {
-                let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-                if metadata.is_dir() {
-                    return Err(unreadable(&io::ErrorKind::IsADirectory.into()));
-                }
+                let metadata = metadata(file)?;
                 (metadata.len(), changed_at(&metadata))
             }
+            OnnxSource::Checked(file, modified) => (metadata(file)?.len(), Some(modified)),
         };
         Ok(Self {
             source,
@@ -78,7 +106,7 @@ impl<'a> Positioned<'a> {
     pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
         match self.source {
             OnnxSource::Bytes(bytes) => Some(bytes),
-            OnnxSource::File(_) => None,
+            OnnxSource::File(_) | OnnxSource::Checked(..) => None,
         }
     }
 
@@ -95,7 +123,7 @@ impl<'a> Positioned<'a> {
                 target.copy_from_slice(found);
                 Ok(())
             }
-            OnnxSource::File(file) => {
+            OnnxSource::File(file) | OnnxSource::Checked(file, _) => {
                 read_exact_at(file, target, start).map_err(|error| unreadable(&error))
             }
         }
@@ -115,9 +143,9 @@ impl<'a> Positioned<'a> {
         Ok(Cow::Owned(piece))
     }
 
-    /// Refuses a file that was written to since it was opened.
+    /// Refuses a file that was written to since it was opened or checked.
     pub(crate) fn check_unchanged(&self) -> Result<(), InferenceError> {
-        let OnnxSource::File(file) = self.source else {
+        let Some(file) = self.source.file() else {
             return Ok(());
         };
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;

@@ -71,7 +71,8 @@ async fn a_verified_file_has_the_blobs_bytes_and_a_damaged_one_is_refused_as_on_
     let bytes: Vec<u8> = (0..2_500_000_u32).map(|i| (i % 249) as u8).collect();
     let digest = blobs.put(&bytes).unwrap();
     let mut found = Vec::new();
-    let mut file = blobs.verified_file(&digest).unwrap();
+    let (mut file, modified) = blobs.verified_file(&digest).unwrap();
+    assert_eq!(file.metadata().unwrap().modified().unwrap(), modified);
     file.read_to_end(&mut found).unwrap();
     assert_eq!(found, bytes);
 

@@ -45,7 +45,11 @@ pub(crate) struct ServerInfo {
 /// What could run networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct RuntimesView {
-    /// The built-in runtime.
+    /// The executor of this program, which runs all networks whose operators it knows.
+    #[schema(example = "native 0.1.0")]
+    pub(crate) native: &'static str,
+    /// The built-in runtime for networks that the native one does not know.
+    #[schema(example = "rten 0.27.0")]
     pub(crate) built_in: String,
     /// ONNX Runtime's version, when its library was found.
     pub(crate) onnx_runtime: Option<String>,
@@ -96,6 +100,7 @@ impl RuntimesView {
             .map(|runtime| (runtime.version, runtime.library))
             .unzip();
         Self {
+            native: concat!("native ", env!("CARGO_PKG_VERSION")),
             built_in: found.built_in,
             onnx_runtime: version,
             onnx_runtime_library: library,

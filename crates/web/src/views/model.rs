@@ -252,7 +252,7 @@ fn inspect_file(store: &Store, version: &ModelVersion) -> Option<(OnnxFile, Opti
     let file = OnnxFile {
         address: blob_address(&digest),
         digest,
-        byte_count: onnx.metadata().ok()?.len(),
+        byte_count: onnx.0.metadata().ok()?.len(),
         opset: summary.opset,
         inputs: names(&summary.inputs),
         outputs: names(&summary.outputs),

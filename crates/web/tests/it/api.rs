@@ -19,6 +19,12 @@ fn the_server_tells_what_it_is_and_how() {
             .unwrap()
             .contains("rten")
     );
+    assert!(
+        info["runtimes"]["native"]
+            .as_str()
+            .unwrap()
+            .starts_with("native ")
+    );
     assert_eq!(info["limits"]["max_body_bytes"], 10_000_000);
     for path in ["/health", "/health/ready", "/health/live"] {
         let answer = server.get(path);
