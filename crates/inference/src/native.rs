@@ -118,7 +118,15 @@ impl NativeNetwork {
             has_embedding: options.embedding_name.is_some(),
         };
         let batch = options.fixed_batch.unwrap_or(1);
-        let schedule = loaded.schedule(batch, Some(document))?;
+        // All cores pack weights, however many one run may take; they are gone when that is done.
+        let cores = std::thread::available_parallelism().unwrap_or(options.threads);
+        let schedule = loaded.schedule(
+            batch,
+            Packing {
+                document: Some(document),
+                team: &Team::new(cores.max(options.threads)),
+            },
+        )?;
         loaded.forget_packed_weights();
         let schedules = loaded.schedules.get_mut();
         let schedules = schedules.unwrap_or_else(PoisonError::into_inner);
@@ -126,12 +134,8 @@ impl NativeNetwork {
         Ok(loaded)
     }
 
-    fn plan(&self, batch: usize, document: Option<&Document<'_>>) -> Result<Program, Refusal> {
+    fn plan(&self, batch: usize, packing: Packing<'_>) -> Result<Program, Refusal> {
         let [channels, height, width] = self.image_shape;
-        let packing = Packing {
-            document,
-            team: &self.team,
-        };
         plan::plan(
             &self.network,
             &self.prepared,
@@ -159,9 +163,9 @@ impl NativeNetwork {
         }
     }
 
-    fn schedule(&self, batch: usize, document: Option<&Document<'_>>) -> Result<Schedule, Refusal> {
+    fn schedule(&self, batch: usize, packing: Packing<'_>) -> Result<Schedule, Refusal> {
         // A network that insists on a number of images cannot be run on fewer.
-        let plan = |images| self.plan(images, document);
+        let plan = |images| self.plan(images, packing);
         let threads = match self.fixed_batch {
             Some(_) => batch,
             None => self.team.threads(),
@@ -180,7 +184,11 @@ impl NativeNetwork {
             return Ok(Arc::clone(schedule));
         }
         // Planned without holding the lock, so that others go on.
-        let schedule = Arc::new(self.schedule(batch, None)?);
+        let packing = Packing {
+            document: None,
+            team: &self.team,
+        };
+        let schedule = Arc::new(self.schedule(batch, packing)?);
         let mut schedules = schedules();
         if schedules.len() >= MOST_SCHEDULES {
             schedules.clear();
