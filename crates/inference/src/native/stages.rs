@@ -70,8 +70,9 @@ impl Schedule {
         plan: impl Fn(usize) -> Result<Program, Refusal>,
     ) -> Result<Self, Refusal> {
         let whole = plan(batch)?;
+        // A network that does not take fewer images is run as a whole.
         let staged = match batch > threads {
-            true => Staged::new(&whole, [batch, threads], image_len, &plan)?,
+            true => Staged::new(&whole, [batch, threads], image_len, &plan).unwrap_or_default(),
             false => None,
         };
         Ok(Self {
