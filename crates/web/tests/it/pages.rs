@@ -56,7 +56,9 @@ fn runs_are_compared_by_their_network_and_test_scores() {
     let failed = runs.iter().find(|run| run["status"] == "failed").unwrap();
     assert!(failed["test"].is_null(), "{failed}");
     let page = server.get("/ui/runs").text();
-    assert!(page.contains("Test AUROC") && page.contains("<td>baseline</td>"));
+    assert!(
+        page.contains("Test AUROC") && page.contains(r#"<td class="roomy-only">baseline</td>"#)
+    );
     assert!(page.contains(r#"<span class="soft small below">accuracy</span>"#));
 }
 
