@@ -404,6 +404,9 @@ fn piece_scales(a: &Piece, b: &Piece, sizes: [usize; 2]) -> bool {
 
 /// Whether axes are the same but for the outermost one, which is as many times longer; it may be
 /// missing where it has one element.
+///
+/// Then images lie one behind the other: did they lie between each other, the distances along the other
+/// axes would depend on their number.
 fn axes_scale<A, R: PartialEq>(
     large: &[A],
     small: &[A],

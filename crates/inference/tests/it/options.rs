@@ -1,30 +1,12 @@
 //! An option that the native executor does not know is refused while loading, for each operator.
 
-use ferrotype_core::onnx::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto};
+use ferrotype_core::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use ferrotype_inference::{InferenceErrorKind, run_natively};
 
-use crate::networks::{bytes, integer, model, node, tensor, value};
+use crate::networks::{bytes, integer, integers, model, node, tensor, text, value};
 
 const NAMES: [&str; 2] = ["image", "logits"];
 const SHAPE: [usize; 4] = [1, 4, 4, 4];
-
-fn integers(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        ints: values.to_vec(),
-        r#type: Some(AttributeType::Ints as i32),
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        s: Some(value.into()),
-        r#type: Some(AttributeType::String as i32),
-        ..AttributeProto::default()
-    }
-}
 
 fn whole(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     TensorProto {

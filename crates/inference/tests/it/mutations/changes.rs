@@ -2,8 +2,8 @@
 
 use ferrotype_core::onnx::{AttributeProto, DataType, ModelProto, TensorProto};
 
-use super::seeds::{integers, seeds};
-use crate::networks::integer;
+use super::seeds::seeds;
+use crate::networks::{integer, integers};
 
 /// Steele and others' SplitMix64.
 pub(super) struct Random(pub(super) u64);

@@ -1,28 +1,10 @@
 //! Small valid models that are changed.
 
 use ferrotype_core::onnx::{
-    AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto, TensorProto,
+    AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto,
 };
 
-use crate::networks::{integer, mean_colour, model, node, tensor, value};
-
-pub(super) fn integers(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        ints: values.to_vec(),
-        r#type: Some(AttributeType::Ints as i32),
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        s: Some(value.into()),
-        r#type: Some(AttributeType::String as i32),
-        ..AttributeProto::default()
-    }
-}
+use crate::networks::{integer, integers, mean_colour, model, node, tensor, text, value};
 
 fn whole(name: &str, values: &[i64]) -> TensorProto {
     TensorProto {
